@@ -179,7 +179,11 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         #[cfg(feature = "cluster")]
         Command::Worker(options) => cluster::worker::run(&options),
         #[cfg(feature = "cluster")]
-        Command::Init(options) => cluster::init::run(&options, &Told::by_environment()?.settings),
+        Command::Init(options) => {
+            let told = Told::by_environment()?;
+            let cluster = cluster::settings::is_set(&told.source).then(|| told.in_cluster("operator"));
+            cluster::init::run(&options, &told.settings, cluster.transpose()?.as_ref())
+        }
         #[cfg(feature = "cluster")]
         Command::Revoke(options) => {
             cluster::revoke::run(&options, &Told::by_environment()?.in_cluster("operator")?)

@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
-use credentials::folder::{self, Piece};
+use credentials::folder::{self, Piece, State};
 
+use super::revoke;
+use super::settings::Cluster;
 use crate::settings::Settings;
 
 #[derive(clap::Args)]
@@ -19,11 +21,12 @@ pub struct Options {
     accounts_dir: PathBuf,
 }
 
-/// Makes what is missing, changes nothing that is there, and says what is where.
+/// Makes what is missing, gives what is there the rights of this release, and says what is where. `cluster` where it is known
+/// how NATS is reached.
 ///
 /// # Errors
 /// When a key cannot be made or written, or keys that are needed are gone.
-pub fn run(options: &Options, settings: &Settings) -> anyhow::Result<ExitCode> {
+pub fn run(options: &Options, settings: &Settings, cluster: Option<&Cluster>) -> anyhow::Result<ExitCode> {
     hide_from_git(&options.dir)?;
     let mut pieces = folder::make(&options.dir, &options.accounts_dir)?;
     if settings.secret_key.is_none() {
@@ -32,20 +35,38 @@ pub fn run(options: &Options, settings: &Settings) -> anyhow::Result<ExitCode> {
     if settings.session_api_keys.is_empty() {
         pieces.push(text_key(&options.dir, "gateway/session_key")?);
     }
-    for Piece { path, kept } in &pieces {
-        println!(
-            "{} {:<45} {}",
-            if *kept { "kept" } else { "made" },
-            path.display().to_string(),
-            purpose(path)
-        );
+    for Piece { path, state } in &pieces {
+        let state = match state {
+            State::Made => "made",
+            State::Kept => "kept",
+            State::Renewed => "renewed",
+        };
+        println!("{state:<7} {:<45} {}", path.display().to_string(), purpose(path));
     }
-    if pieces.iter().all(|piece| piece.kept) {
-        println!("Everything was there: nothing has changed.");
-    } else {
+    let some_are = |state| pieces.iter().any(|piece| piece.state == state);
+    if some_are(State::Renewed) {
+        println!(
+            "What was renewed has the rights of this release: copy it to where its part runs elsewhere."
+        );
+        println!("{}", told(&options.dir, cluster));
+    }
+    if some_are(State::Made) {
         println!("{}", advice(&options.dir));
     }
+    if pieces.iter().all(|piece| piece.state == State::Kept) {
+        println!("Everything was there: nothing has changed.");
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+/// A server that runs has the rights of workers in its own folder, and reads `auth.conf` only when it starts.
+fn told(dir: &Path, cluster: Option<&Cluster>) -> String {
+    let telling = cluster.map(|cluster| revoke::tell_of_account(dir, cluster));
+    match telling {
+        Some(Ok(())) => "NATS knows what workers may do now.".to_owned(),
+        Some(Err(error)) => format!("NATS was not told, and knows of it when it starts next: {error:#}"),
+        None => "NATS knows of it when it starts next.".to_owned(),
+    }
 }
 
 /// Before any key is there: the folder may lie in a checkout, of which everything is committed by a careless
@@ -67,9 +88,9 @@ fn hide_from_git(dir: &Path) -> anyhow::Result<()> {
 
 fn text_key(dir: &Path, name: &str) -> anyhow::Result<Piece> {
     let path = dir.join(name);
-    let kept = path.exists();
+    let state = if path.exists() { State::Kept } else { State::Made };
     vault::machine_key(&path).with_context(|| format!("cannot read or make {}", path.display()))?;
-    Ok(Piece { path, kept })
+    Ok(Piece { path, state })
 }
 
 fn purpose(path: &Path) -> &'static str {
@@ -111,7 +132,7 @@ mod tests {
         git(&["init", "-q"]);
         let options = Options { dir: checkout.path().join("keys"), accounts_dir: "/data/accounts".into() };
         let settings = Settings::from_source(&crate::settings::load(BTreeMap::new()).unwrap()).unwrap();
-        run(&options, &settings).unwrap();
+        run(&options, &settings, None).unwrap();
         assert!(options.dir.join("gateway/secret_key").exists());
         assert_eq!(git(&["status", "--porcelain", "--untracked-files=all"]), "");
     }
@@ -125,11 +146,11 @@ mod tests {
             let options =
                 Options { dir: folder.path().join(name), accounts_dir: PathBuf::from("/data/accounts") };
             let settings = Settings::from_source(&crate::settings::load(environment).unwrap()).unwrap();
-            run(&options, &settings).unwrap();
+            run(&options, &settings, None).unwrap();
             let made =
                 ["secret_key", "session_key"].map(|key| options.dir.join("gateway").join(key).exists());
             assert_eq!(made.into_iter().filter(|exists| *exists).count(), texts);
-            run(&options, &settings).unwrap();
+            run(&options, &settings, None).unwrap();
         }
     }
 }

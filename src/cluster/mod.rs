@@ -44,6 +44,7 @@ async fn connect_with(
         urls: settings.nats_urls.clone(),
         credentials,
         ca: settings.authority()?,
+        servers: Vec::new(),
         name: format!("manyhands {role}"),
         inbox: None,
     };

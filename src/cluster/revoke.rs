@@ -1,6 +1,6 @@
 //! `manyhands revoke`: takes keys and credentials back before they end, and tells NATS.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -29,8 +29,7 @@ pub fn run(options: &Options, cluster: &Cluster) -> anyhow::Result<ExitCode> {
     for path in &revocation.files {
         println!("wrote {}", path.display());
     }
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(tell(&options.dir, cluster, &revocation)).context(
+    tell(&options.dir, cluster, &revocation).context(
         "all is written down, but NATS does not know of it: give the same command again when it can be reached",
     )?;
     println!("NATS lets in no more what was taken back, and has closed its connections.");
@@ -50,7 +49,20 @@ fn named(text: &str) -> Who {
     }
 }
 
-async fn tell(dir: &std::path::Path, cluster: &Cluster, revocation: &Revocation) -> anyhow::Result<()> {
+/// Tells NATS of the account as it is now.
+///
+/// # Errors
+/// As [`run`].
+pub fn tell_of_account(dir: &Path, cluster: &Cluster) -> anyhow::Result<()> {
+    tell(dir, cluster, &credentials::revoke(dir, &[])?)
+}
+
+fn tell(dir: &Path, cluster: &Cluster, revocation: &Revocation) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(send(dir, cluster, revocation))
+}
+
+async fn send(dir: &Path, cluster: &Cluster, revocation: &Revocation) -> anyhow::Result<()> {
     let keys = credentials::Keys::load(&credentials::folder::operator_path(dir))?;
     let connection = super::connect_with(Some(keys.system_credentials()?), cluster, "revoke").await?;
     let answer = connection.request(UPDATE_SUBJECT, revocation.token.clone().into()).await?;

@@ -111,6 +111,7 @@ async fn driver(settings: &Settings, cluster: &Cluster, mark: String) -> anyhow:
 pub fn worker(settings: &Settings, cluster: &Cluster) -> anyhow::Result<WorkerSettings> {
     Ok(WorkerSettings {
         nats_urls: cluster.worker_nats_urls.clone(),
+        servers: cluster.nats_urls.clone(),
         ca: cluster.authority()?,
         max_concurrent_runs: settings.max_concurrent_runs,
         log_level: settings.log_level.clone(),

@@ -8,16 +8,28 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use futures_util::StreamExt;
-use ports::{Bus, Delivery};
+use bytes::Bytes;
+use ports::Bus;
+use ports::rpc::{Address, Call, Limits, Server};
 use rustix::process::{DumpableBehavior, Signal, set_dumpable_behavior, set_parent_process_death_signal};
+use tokio::sync::Notify;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use types::placement::{Credentials, Renewal, WorkerSpec, for_clients};
 use types::subjects;
+use worker::Activity;
 
 use super::{door, trial};
 use crate::descriptors::Descriptors;
 use crate::observe;
 use crate::signals::stop_on_signal;
+
+/// From a supervisor, and perhaps from the one after it.
+const RENEWALS: Limits = Limits::new(16, 64 << 10);
+/// How long the connection is left alone while something is under way: an hour less than the old credentials are good for.
+const UNTIL_AT_REST: Duration = Duration::from_secs(11 * 3_600);
+const MOMENT: Duration = Duration::from_secs(1);
 
 #[derive(clap::Args)]
 pub struct Options {
@@ -87,12 +99,15 @@ async fn serve(spec: WorkerSpec, ways_out: &door::Ports) -> anyhow::Result<()> {
     let stop = stop_on_signal()?;
     let mut urls = Vec::new();
     for url in &spec.nats_urls {
-        urls.push(door::reachable(url, ways_out).await?);
+        urls.push(door::reachable(url, &spec.servers, ways_out).await?);
     }
+    // Behind a door servers are not called what is dialled.
+    let servers = if urls == spec.nats_urls { Vec::new() } else { spec.servers.clone() };
     let connection = nats::connect(nats::Options {
         urls,
         credentials: spec.credentials.clone(),
         ca: spec.ca.clone(),
+        servers,
         name: format!("manyhands worker {} {}", spec.sandbox, spec.epoch.0),
         inbox: Some(subjects::inbox(&spec.sandbox, spec.epoch)),
     })
@@ -120,7 +135,7 @@ async fn serve(spec: WorkerSpec, ways_out: &door::Ports) -> anyhow::Result<()> {
             PathBuf::from(&spec.project_dir),
         )
     };
-    let renewing = renew(&connection, ports.bus.as_ref(), &spec);
+    let renewing = renew(&connection, ports.bus.clone(), &spec, config.activity.clone());
     tokio::select! {
         served = worker::run(config, ports.clone(), models, stop) => served?,
         renewed = renewing => renewed?,
@@ -135,19 +150,61 @@ fn most_processes() -> Option<usize> {
     files.iter().find_map(|path| std::fs::read_to_string(path).ok()?.trim().parse().ok())
 }
 
-/// Takes the credentials that the supervisor sends while the worker runs. Returns only with an error.
-async fn renew(connection: &nats::Connection, bus: &dyn Bus, spec: &WorkerSpec) -> anyhow::Result<()> {
+/// Takes the credentials that the supervisor sends while the worker runs, and signs in with them before NATS ends the
+/// connection that was made with the old ones. Returns only with an error.
+async fn renew(
+    connection: &nats::Connection,
+    bus: Arc<dyn Bus>,
+    spec: &WorkerSpec,
+    activity: Activity,
+) -> anyhow::Result<()> {
     let Some(first) = &spec.credentials else { return std::future::pending().await };
-    let mut sent = bus.subscribe(&subjects::credentials(&spec.sandbox), None).await?;
-    while let Some(delivery) = sent.next().await {
-        let Delivery::Message(message) = delivery else { continue };
-        match serde_json::from_slice::<Renewal>(&message.parcel.json) {
-            Ok(Renewal { jwt, seed }) => {
-                let inbox_prefix = first.inbox_prefix.clone();
-                connection.renew(Credentials { jwt, seed, inbox_prefix });
-            }
-            Err(_) => tracing::warn!("new credentials cannot be read"),
+    let (stop, renewed) = (CancellationToken::new(), Arc::new(Notify::new()));
+    let _stops = stop.clone().drop_guard();
+    let take = {
+        let (connection, inbox, renewed) = (connection.clone(), first.inbox_prefix.clone(), renewed.clone());
+        move |call: Call<Renewal>| {
+            let Renewal { jwt, seed } = call.body;
+            connection.renew(Credentials { jwt, seed, inbox_prefix: inbox.clone() });
+            renewed.notify_one();
+            std::future::ready(Ok(((), Bytes::new())))
+        }
+    };
+    let address = Address::of_worker(&spec.sandbox, Some(spec.epoch));
+    Server::new(bus, TaskTracker::new(), stop).serve(&address, None, RENEWALS, take).await?;
+    loop {
+        renewed.notified().await;
+        // Late is better than never: the calls under way are answered over the next connection.
+        let _ = timeout(UNTIL_AT_REST, at_rest(&activity)).await;
+        connection.sign_in_anew().await;
+    }
+}
+
+/// Returns when nothing is under way, and was not for a moment.
+async fn at_rest(activity: &Activity) {
+    loop {
+        tokio::time::sleep(MOMENT).await;
+        if activity.idle_for() >= MOMENT {
+            return;
         }
     }
-    std::future::pending().await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_worker_signs_in_anew_when_nothing_is_under_way_and_was_not_for_a_moment() {
+        let activity = Activity::default();
+        let busy = activity.begin();
+        let mut resting = pin!(at_rest(&activity));
+        assert!(timeout(3 * MOMENT, &mut resting).await.is_err());
+        drop(busy);
+        let began = std::time::Instant::now();
+        timeout(testing::PATIENCE, resting).await.unwrap();
+        assert!(began.elapsed() >= MOMENT, "whoever had asked last is answered before");
+    }
 }

@@ -241,8 +241,10 @@ impl Actor {
     }
 
     async fn renew(&self, instance: &Instance, memory: &mut Memory, now: Moment) -> Result<()> {
-        credentials::renew(self.bus.as_ref(), self.minter.as_ref(), instance).await?;
-        memory.minted(instance.epoch, now.instant);
+        match credentials::renew(self.bus.as_ref(), self.minter.as_ref(), instance).await? {
+            true => memory.minted(instance.epoch, now.instant),
+            false => memory.not_renewed(instance.epoch, now.instant),
+        }
         Ok(())
     }
 

@@ -2,17 +2,25 @@
 
 use std::time::Duration;
 
-use ports::{Bus, Error, Parcel, Result};
+use bytes::Bytes;
+use ports::rpc::{Address, call};
+use ports::{Bus, Result};
 use types::placement::{Credentials, Renewal};
-use types::{Epoch, SandboxId, subjects};
+use types::{Epoch, SandboxId};
 
 use crate::Instance;
 
 /// How long credentials should be valid.
 pub const LIFETIME: Duration = Duration::from_secs(24 * 3_600);
 
-/// When a running worker is sent new ones: at half their life.
+/// When a running worker is given new ones: at half their life.
 pub const RENEWAL: Duration = Duration::from_secs(12 * 3_600);
+
+/// When one is offered them again that has not taken them.
+pub const AGAIN: Duration = Duration::from_secs(3_600);
+
+/// What a worker gets to say that it has them.
+const ANSWERING: Duration = Duration::from_secs(5);
 
 /// Makes credentials that reach one sandbox's subjects and nothing else.
 pub trait Minter: Send + Sync {
@@ -32,16 +40,18 @@ impl Minter for NoCredentials {
     }
 }
 
-/// Sends a running worker new credentials on [`subjects::credentials`]. One that misses them is sent the next ones
-/// too late; it is then replaced as any worker that lost its connection.
+/// Hands a running worker new credentials. Whether it has taken them, if it needs any.
 ///
 /// # Errors
-/// As [`Minter::mint`] and [`Bus::publish`].
-pub async fn renew(bus: &dyn Bus, minter: &dyn Minter, instance: &Instance) -> Result<()> {
+/// As [`Minter::mint`].
+pub async fn renew(bus: &dyn Bus, minter: &dyn Minter, instance: &Instance) -> Result<bool> {
     let Some(Credentials { jwt, seed, .. }) = minter.mint(&instance.sandbox, instance.epoch)? else {
-        return Ok(());
+        return Ok(true);
     };
-    let json =
-        serde_json::to_vec(&Renewal { jwt, seed }).map_err(|error| Error::Internal(error.to_string()))?;
-    bus.publish(&subjects::credentials(&instance.sandbox), Parcel::json(json)).await
+    let address = Address::of_worker(&instance.sandbox, Some(instance.epoch));
+    let taken = call::<_, ()>(bus, &address, &Renewal { jwt, seed }, Bytes::new(), ANSWERING).await;
+    if let Err(fault) = &taken {
+        tracing::warn!(sandbox.id = %instance.sandbox, %fault, "a worker has not taken its new credentials");
+    }
+    Ok(taken.is_ok())
 }

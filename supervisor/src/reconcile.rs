@@ -142,7 +142,8 @@ impl Reconciler {
             was_seen: memory.seen == Some(view.allocation.value.epoch),
             unwanted_for: memory.unwanted_for(view.wanted.is_some(), now.instant),
             idle_limit: self.rules.idle_limit,
-            renewal_is_due: self.rules.leases && memory.renewal_is_due(view.epoch(), now.instant),
+            renewal_is_due: self.rules.leases
+                && memory.renewal_is_due(&view.sandbox, view.epoch(), now.instant),
         };
         match (decide(view, &circumstances, now), view.tenant()) {
             (Step::Start(epoch), Some(tenant)) => match room.take(tenant) {

@@ -47,6 +47,8 @@ mod single;
 mod small_disk;
 #[cfg(feature = "cluster")]
 mod storage;
+#[cfg(feature = "cluster")]
+mod tls;
 mod traces;
 #[cfg(feature = "cluster")]
 mod tracing;

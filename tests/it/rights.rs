@@ -15,8 +15,9 @@ use types::subjects;
 
 /// Payloads may be long, and are not looked at.
 const TRACE: &str = "trace: true\nmax_traced_msg_len: 8";
-/// Rights that this cluster does not come to use: a worker is asked whether it rests only when it was idle for long.
-const SELDOM: [&str; 1] = ["mh.cmd.*.rest.*"];
+/// Rights that this cluster does not come to use: a worker is asked whether it rests only when it was idle for long, and gets
+/// new credentials only after hours.
+const SELDOM: [&str; 3] = ["mh.cmd.*.rest.*", "mh.ans.*.*.rest.*", "mh.ans.*.*.creds.*"];
 /// More than a message holds: its body is stored in pieces, and the model is sent it in several.
 const LARGE: usize = 1 << 20;
 

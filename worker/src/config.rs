@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use types::placement::CommandUser;
 use types::{Epoch, SandboxId};
 
+use crate::activity::Activity;
 use crate::services::{EditorConfig, ExtensionConfig};
 
 /// What a worker is told at its start.
@@ -69,6 +70,8 @@ pub struct Config {
     pub work: Work,
     /// Told of the calls it answers.
     pub watch: Watch,
+    /// Told of all that is under way.
+    pub activity: Activity,
 }
 
 impl Config {
@@ -106,6 +109,7 @@ impl Config {
             answers: CancellationToken::new(),
             work: Metrics::default().work,
             watch: unwatched(),
+            activity: Activity::default(),
         }
     }
 

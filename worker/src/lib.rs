@@ -54,7 +54,7 @@ pub async fn run(
     let shutdown = shutdown.child_token();
     let _stop_services = shutdown.clone().drop_guard();
     let tracker = TaskTracker::new();
-    let activity = Activity::default();
+    let activity = config.activity.clone();
     if let Some(user) = config.command_user
         && tools::hands::choose(user).is_err()
     {

@@ -1,4 +1,4 @@
-//! Secrets in files: mode 0600, written whole or not at all.
+//! Files of keys: written whole or not at all, and for their owner's eyes only where they hold secrets.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
@@ -10,6 +10,16 @@ use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
 use crate::{Error, Result};
+
+/// Who may read a new file, and enter a folder that is made for it.
+#[derive(Clone, Copy)]
+struct Rights {
+    file: u32,
+    folder: u32,
+}
+
+const OWN: Rights = Rights { file: 0o600, folder: 0o700 };
+const PUBLIC: Rights = Rights { file: 0o644, folder: 0o755 };
 
 /// Reads what `store` wrote.
 ///
@@ -32,7 +42,15 @@ pub fn text(path: &Path) -> Result<String> {
 /// `File` with `AlreadyExists` when there is such a file, which stays as it is; any of writing.
 pub fn store(path: &Path, value: &impl Serialize) -> Result<()> {
     let text = encoded(path, value)?;
-    write_new(path, &text).map_err(|source| failed(path, source))
+    write_new(path, &text, OWN).map_err(|source| failed(path, source))
+}
+
+/// Writes what is no secret to a new file that everybody may read.
+///
+/// # Errors
+/// As [`store`].
+pub fn store_public(path: &Path, text: &str) -> Result<()> {
+    write_new(path, text.as_bytes(), PUBLIC).map_err(|source| failed(path, source))
 }
 
 /// The same in place of what the file holds, if there is one. Who may read it stays.
@@ -57,8 +75,8 @@ fn encoded(path: &Path, value: &impl Serialize) -> Result<Zeroizing<Vec<u8>>> {
 }
 
 fn write_over(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let draft = draft_of(path)?;
-    write_draft(&draft, bytes)?;
+    let draft = draft_of(path, OWN)?;
+    write_draft(&draft, bytes, OWN)?;
     let placed = keep_owner(path, &draft).and_then(|()| fs::rename(&draft, path));
     if placed.is_err() {
         // What counts is why the file stays as it was.
@@ -77,9 +95,9 @@ fn keep_owner(path: &Path, draft: &Path) -> io::Result<()> {
     draft.set_permissions(known.permissions())
 }
 
-fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let draft = draft_of(path)?;
-    let linked = write_draft(&draft, bytes).and_then(|()| fs::hard_link(&draft, path));
+fn write_new(path: &Path, bytes: &[u8], rights: Rights) -> io::Result<()> {
+    let draft = draft_of(path, rights)?;
+    let linked = write_draft(&draft, bytes, rights).and_then(|()| fs::hard_link(&draft, path));
     match fs::remove_file(&draft) {
         Err(error) if error.kind() != ErrorKind::NotFound => linked.and(Err(error)),
         _ => linked.and_then(|()| sync_folder_of(path)),
@@ -93,15 +111,15 @@ fn sync_folder_of(path: &Path) -> io::Result<()> {
 }
 
 /// A name beside `path`, in a folder that is there.
-fn draft_of(path: &Path) -> io::Result<PathBuf> {
+fn draft_of(path: &Path, rights: Rights) -> io::Result<PathBuf> {
     if let Some(folder) = path.parent() {
-        DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        DirBuilder::new().recursive(true).mode(rights.folder).create(folder)?;
     }
     Ok(path.with_extension(format!("{}.new", std::process::id())))
 }
 
-fn write_draft(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+fn write_draft(path: &Path, bytes: &[u8], rights: Rights) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(rights.file).open(path)?;
     file.write_all(bytes)?;
     file.sync_all()
 }

@@ -1,10 +1,11 @@
 //! The folder `manyhands init` makes: one folder below it for each part, with what that part may know.
 
-use std::fs::OpenOptions;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use crate::{Error, Keys, Result, Revoked, Role, files, server_config};
+use types::placement::Credentials;
+
+use crate::server::names_account;
+use crate::{Error, Keys, Minter, Result, Revoked, Role, files, rights, server_config};
 
 /// Of the operator alone: [`Keys`].
 const OPERATOR: &str = "operator";
@@ -15,11 +16,19 @@ const CREDENTIALS: &str = "credentials.json";
 /// Of the supervisor.
 const MINTER: &str = "supervisor/minter.json";
 
-/// A file of the folder, and whether it was there already.
+/// A file of the folder, and what has become of it.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Piece {
     pub path: PathBuf,
-    pub kept: bool,
+    pub state: State,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    Made,
+    Kept,
+    /// It has the same keys, and the rights of this release.
+    Renewed,
 }
 
 /// The credentials of a trusted part: a [`types::placement::Credentials`].
@@ -44,24 +53,47 @@ pub(crate) fn server_config_path(dir: &Path) -> PathBuf {
     dir.join(SERVER_CONFIG)
 }
 
-/// Makes what is missing below `dir`, without what was taken back, and touches nothing that is there. Once all is
-/// there the operator's folder may be taken elsewhere. `accounts_dir` as for [`server_config`].
+/// Makes what is missing below `dir`, without what was taken back. What is there stays, but that with the operator's keys
+/// it gets the rights of this release. Once all is there the operator's folder may be taken elsewhere. `accounts_dir` as for
+/// [`server_config`].
 ///
 /// # Errors
-/// Something is missing that only the operator's keys can make again, and those are not there; or any of
-/// reading and writing.
+/// Something is missing that only the operator's keys can make again, and those are not there; `Damaged` for what is
+/// there and not what it should be; or any of reading and writing.
 pub fn make(dir: &Path, accounts_dir: &Path) -> Result<Vec<Piece>> {
+    let mut pieces = make_missing(dir, accounts_dir)?;
+    check(dir)?;
+    let renewed = rights::renew(dir)?;
+    for piece in pieces.iter_mut().filter(|piece| renewed.contains(&piece.path)) {
+        piece.state = State::Renewed;
+    }
+    Ok(pieces)
+}
+
+/// A server whose configuration was cut off or emptied names no operator, and lets everybody in.
+fn check(dir: &Path) -> Result<()> {
+    for role in [Role::Gateway, Role::Supervisor] {
+        files::load::<Credentials>(&credentials_path(dir, role))?;
+    }
+    let (minter, config) = (Minter::load(&minter_path(dir))?, server_config_path(dir));
+    match names_account(&files::text(&config)?, minter.account()) {
+        true => Ok(()),
+        false => Err(Error::Damaged(config)),
+    }
+}
+
+fn make_missing(dir: &Path, accounts_dir: &Path) -> Result<Vec<Piece>> {
     let (operator, config) = (operator_path(dir), server_config_path(dir));
     let gateway = credentials_path(dir, Role::Gateway);
     let supervisor = credentials_path(dir, Role::Supervisor);
     let minter = minter_path(dir);
     let derived = [&config, &gateway, &supervisor, &minter];
     if derived.iter().all(|path| path.exists()) {
-        return Ok(derived.map(|path| Piece { path: path.clone(), kept: true }).into());
+        return Ok(derived.map(|path| Piece { path: path.clone(), state: State::Kept }).into());
     }
     // The folder alone may be there: a volume that is still empty.
-    let kept = Keys::are_in(&operator);
-    if !kept {
+    let there = Keys::are_in(&operator);
+    if !there {
         if let Some(orphan) = derived.into_iter().find(|path| path.exists()) {
             return Err(Error::NoKeys { operator, orphan: orphan.clone() });
         }
@@ -69,8 +101,10 @@ pub fn make(dir: &Path, accounts_dir: &Path) -> Result<Vec<Piece>> {
     }
     let (keys, revoked) = (Keys::load(&operator)?, Revoked::load(&operator)?);
     Ok(vec![
-        Piece { path: operator, kept },
-        unless_there(config, |path| write_public(path, &server_config(&keys, &revoked, accounts_dir)?))?,
+        Piece { path: operator, state: State::of(there) },
+        unless_there(config, |path| {
+            files::store_public(path, &server_config(&keys, &revoked, accounts_dir)?)
+        })?,
         unless_there(gateway, |path| files::store(path, &keys.control_credentials(Role::Gateway)?))?,
         unless_there(supervisor, |path| files::store(path, &keys.control_credentials(Role::Supervisor)?))?,
         unless_there(minter, |path| keys.minter()?.store(path))?,
@@ -78,22 +112,17 @@ pub fn make(dir: &Path, accounts_dir: &Path) -> Result<Vec<Piece>> {
 }
 
 fn unless_there(path: PathBuf, make: impl FnOnce(&Path) -> Result<()>) -> Result<Piece> {
-    let kept = path.exists();
-    if !kept {
+    let there = path.exists();
+    if !there {
         make(&path)?;
     }
-    Ok(Piece { path, kept })
+    Ok(Piece { path, state: State::of(there) })
 }
 
-/// The server runs as another user.
-fn write_public(path: &Path, text: &str) -> Result<()> {
-    let write = || {
-        if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder)?;
-        }
-        OpenOptions::new().write(true).create_new(true).open(path)?.write_all(text.as_bytes())
-    };
-    write().map_err(|source| Error::File { path: path.to_owned(), source })
+impl State {
+    fn of(there: bool) -> Self {
+        if there { Self::Kept } else { Self::Made }
+    }
 }
 
 #[cfg(test)]
@@ -101,10 +130,7 @@ mod tests {
     use std::collections::BTreeMap;
     use std::os::unix::fs::PermissionsExt;
 
-    use types::placement::Credentials;
-
     use super::*;
-    use crate::Minter;
 
     fn contents(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
         let folders = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
@@ -119,13 +145,34 @@ mod tests {
     fn a_second_time_changes_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let made = make(folder.path(), Path::new("/data/accounts")).unwrap();
-        assert!(made.iter().all(|piece| !piece.kept));
+        assert!(made.iter().all(|piece| piece.state == State::Made));
         let before = contents(folder.path());
         assert_eq!(before.len(), 5);
-        assert!(make(folder.path(), Path::new("/elsewhere")).unwrap().iter().all(|piece| piece.kept));
+        assert!(
+            make(folder.path(), Path::new("/elsewhere"))
+                .unwrap()
+                .iter()
+                .all(|piece| piece.state == State::Kept)
+        );
         assert_eq!(contents(folder.path()), before);
         files::load::<Credentials>(&credentials_path(folder.path(), Role::Gateway)).unwrap();
         Minter::load(&minter_path(folder.path())).unwrap();
+    }
+
+    #[test]
+    fn a_piece_that_was_cut_off_is_never_taken_for_a_kept_one() {
+        for (piece, kept) in [(SERVER_CONFIG, 0), (SERVER_CONFIG, 100), ("gateway/credentials.json", 0)] {
+            let folder = tempfile::tempdir().unwrap();
+            make(folder.path(), Path::new("/data/accounts")).unwrap();
+            let path = folder.path().join(piece);
+            let whole = std::fs::read(&path).unwrap();
+            std::fs::write(&path, &whole[..kept]).unwrap();
+            let refused = make(folder.path(), Path::new("/data/accounts"));
+            assert!(matches!(&refused, Err(Error::Damaged(damaged)) if *damaged == path), "{refused:?}");
+            std::fs::remove_file(&path).unwrap();
+            make(folder.path(), Path::new("/data/accounts")).unwrap();
+            assert_eq!(std::fs::read(&path).unwrap(), whole);
+        }
     }
 
     #[test]
@@ -134,7 +181,12 @@ mod tests {
         for part in [OPERATOR, "nats", "gateway", "supervisor"] {
             std::fs::create_dir(folder.path().join(part)).unwrap();
         }
-        assert!(make(folder.path(), Path::new("/data/accounts")).unwrap().iter().all(|piece| !piece.kept));
+        assert!(
+            make(folder.path(), Path::new("/data/accounts"))
+                .unwrap()
+                .iter()
+                .all(|piece| piece.state == State::Made)
+        );
         assert_eq!(contents(folder.path()).len(), 5);
     }
 
@@ -182,5 +234,7 @@ mod tests {
         for path in contents(folder.path()).into_keys().filter(|path| !path.ends_with(SERVER_CONFIG)) {
             assert_eq!(std::fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
         }
+        let config = std::fs::metadata(folder.path().join(SERVER_CONFIG)).unwrap();
+        assert_eq!(config.permissions().mode() & 0o044, 0o044, "the server runs as another user");
     }
 }

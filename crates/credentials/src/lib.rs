@@ -14,6 +14,7 @@ mod minter;
 mod permissions;
 mod revocation;
 mod revoke;
+mod rights;
 mod server;
 
 pub use error::{Error, Result};

@@ -55,6 +55,11 @@ impl Minter {
         files::replace(path, &self.stored()?)
     }
 
+    /// The account that workers are let into.
+    pub(crate) fn account(&self) -> &str {
+        &self.account
+    }
+
     fn stored(&self) -> Result<MinterFile> {
         Ok(MinterFile { account: self.account.clone(), seed: self.key.seed()? })
     }

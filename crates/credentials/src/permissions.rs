@@ -10,12 +10,11 @@ use std::time::Duration;
 
 use serde::Serialize;
 use types::buckets::{ALLOCATIONS, CLUSTER, LEASES, PROBE_KEY, SANDBOXES, SUPERVISOR_KEY};
+use types::calls::RestCall;
+use types::placement::Renewal;
+use types::service::Service;
 use types::subjects::{self, Every, Own, store};
 
-/// One request, one answer, or the pieces of a stream.
-const WORKER_ANSWERS: i64 = 1_000;
-/// Longer than the longest call waits.
-const WORKER_ANSWERS_WITHIN: Duration = Duration::from_secs(15 * 60);
 /// A model's answer may take long and many pieces.
 const GATEWAY_ANSWERS_WITHIN: Duration = Duration::from_secs(60 * 60);
 const WORKER_SUBSCRIPTIONS: i64 = 1_000;
@@ -88,12 +87,6 @@ struct Answers {
     nanoseconds: u128,
 }
 
-impl Answers {
-    fn new(max: i64, within: Duration) -> Self {
-        Self { max, nanoseconds: within.as_nanos() }
-    }
-}
-
 impl Permissions {
     fn new(publish: Vec<String>, subscribe: Vec<String>) -> Self {
         Self {
@@ -116,13 +109,11 @@ impl Permissions {
             subjects::storage(Own, Own),
             subjects::models(Own),
             subjects::model_notes(Own, "*"),
+            // Not where it was asked to answer: such a right ends with the connection on which the call came.
+            subjects::answers(Own, Own, "*"),
         ];
         let subscribe = vec![subjects::commands(Own), below(&subjects::inbox(Own, Own))];
-        Self {
-            answers: Some(Answers::new(WORKER_ANSWERS, WORKER_ANSWERS_WITHIN)),
-            max_subscriptions: WORKER_SUBSCRIPTIONS,
-            ..Self::new(publish, subscribe)
-        }
+        Self { max_subscriptions: WORKER_SUBSCRIPTIONS, ..Self::new(publish, subscribe) }
     }
 
     /// Of whoever tells servers about accounts.
@@ -163,13 +154,15 @@ fn gateway() -> Permissions {
         subjects::models(Every),
         subjects::model_notes(Every, "*"),
         subjects::live(Every, Every),
+        subjects::answers(Every, Every, "*"),
         subjects::ALL_STORED.to_owned(),
         store::ALL_CHANGES.to_owned(),
         below(&Role::Gateway.inbox_prefix()),
     ];
     let mut permissions = Permissions::new(publish, subscribe);
     permissions.publish.deny = vec![store::keys(ALLOCATIONS), store::key(LEASES, SUPERVISOR_KEY)];
-    permissions.answers = Some(Answers::new(UNLIMITED, GATEWAY_ANSWERS_WITHIN));
+    let nanoseconds = GATEWAY_ANSWERS_WITHIN.as_nanos();
+    permissions.answers = Some(Answers { max: UNLIMITED, nanoseconds });
     permissions
 }
 
@@ -177,7 +170,7 @@ fn gateway() -> Permissions {
 /// another, and what it republishes is heard by whom its maker likes.
 fn supervisor() -> Permissions {
     let mut publish = vec![
-        subjects::credentials(Every),
+        subjects::credentials(Every, Every),
         subjects::rests(Every, Every),
         store::api(store::API_INFO),
         store::key(CLUSTER, PROBE_KEY),
@@ -186,8 +179,13 @@ fn supervisor() -> Permissions {
     let read = |call: fn(&str) -> String, bucket| store::api(&call(&store::bucket_stream(bucket)));
     publish.extend([SANDBOXES, ALLOCATIONS, LEASES].map(|bucket| read(store::direct_get, bucket)));
     publish.extend([SANDBOXES, ALLOCATIONS, LEASES, CLUSTER].map(|bucket| read(store::message_get, bucket)));
-    let subscribe =
-        vec![store::changes(SANDBOXES), store::changes(LEASES), below(&Role::Supervisor.inbox_prefix())];
+    let subscribe = vec![
+        store::changes(SANDBOXES),
+        store::changes(LEASES),
+        subjects::answers(Every, Every, RestCall::NAME),
+        subjects::answers(Every, Every, Renewal::NAME),
+        below(&Role::Supervisor.inbox_prefix()),
+    ];
     Permissions::new(publish, subscribe)
 }
 

@@ -101,11 +101,12 @@ impl Revoked {
         self.unsent.clear();
     }
 
-    /// Servers keep the newer of two tokens: no two are of the same second.
-    fn advance(&mut self, keys: &Keys) -> u64 {
-        let now = now();
-        self.as_of = now.max(self.as_of.max(keys.made_at) + 1);
-        now
+    /// Until when what was given out goes: also where the clock is behind the one that the keys were made by. Servers keep
+    /// the newer of two tokens: no two are of the same second.
+    pub(crate) fn advance(&mut self, keys: &Keys) -> u64 {
+        let until = now().max(keys.made_at);
+        self.as_of = until.max(self.as_of.max(keys.made_at) + 1);
+        until
     }
 }
 
@@ -144,5 +145,22 @@ pub fn accepted(answer: &[u8]) -> Result<()> {
     match answer.pointer("/data/code").and_then(serde_json::Value::as_u64) {
         Some(200) => Ok(()),
         _ => Err(Error::Refused(answer.get("error").unwrap_or(&answer).to_string())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_is_taken_back_also_where_the_clock_is_behind_the_one_its_keys_were_made_by() {
+        let mut keys = Keys::make();
+        keys.made_at = now() + 3_600;
+        for part in [Part::Gateway, Part::Supervisor] {
+            let mut revoked = Revoked::default();
+            revoked.begin(part, &keys);
+            assert_eq!(revoked.users.get(&keys.public_key(part)), Some(&keys.made_at));
+            assert!(revoked.as_of > keys.made_at);
+        }
     }
 }

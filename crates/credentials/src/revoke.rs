@@ -103,7 +103,7 @@ fn write_part(dir: &Path, part: Part, keys: &Keys) -> Result<PathBuf> {
 }
 
 /// What a server starts with if it has lost its accounts. `init` makes the file where it is missing.
-fn write_server_config(dir: &Path, keys: &Keys, revoked: &Revoked) -> Result<Option<PathBuf>> {
+pub fn write_server_config(dir: &Path, keys: &Keys, revoked: &Revoked) -> Result<Option<PathBuf>> {
     let path = server_config_path(dir);
     if !path.exists() {
         return Ok(None);

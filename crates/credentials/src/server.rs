@@ -31,9 +31,22 @@ pub fn server_config(keys: &Keys, revoked: &Revoked, accounts_dir: &Path) -> Res
 /// When a key cannot sign.
 pub fn with_account(config: &str, keys: &Keys, revoked: &Revoked) -> Result<Option<String>> {
     let account = keys.account.public_key();
-    let old = config.lines().find(|line| line.trim_start().starts_with(&format!("{account}: ")));
     let new = format!("  {account}: {}", keys.account_token(revoked)?);
-    Ok(old.map(|old| config.replacen(old, &new, 1)))
+    Ok(line_of(config, &account).map(|old| config.replacen(old, &new, 1)))
+}
+
+/// Whether a server with this configuration has the account.
+pub fn names_account(config: &str, account: &str) -> bool {
+    line_of(config, account).is_some()
+}
+
+/// The token by which `config` names the account.
+pub fn account_token<'a>(config: &'a str, keys: &Keys) -> Option<&'a str> {
+    line_of(config, &keys.account.public_key())?.split_once(": ").map(|(_, token)| token)
+}
+
+fn line_of<'a>(config: &'a str, account: &str) -> Option<&'a str> {
+    config.lines().find(|line| line.trim_start().starts_with(&format!("{account}: ")))
 }
 
 fn operator_token(keys: &Keys) -> Result<String> {

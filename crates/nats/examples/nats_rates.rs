@@ -22,6 +22,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             urls: vec![url.clone()],
             credentials: None,
             ca: None,
+            servers: Vec::new(),
             name: name.to_owned(),
             inbox,
         })

@@ -11,6 +11,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use ports::{Bus, Delivery, Message, Parcel, Result, Stored, Subscription};
 use types::subjects;
+use uuid::Uuid;
 
 use crate::link::Link;
 use crate::message::{self, LogMessage};
@@ -33,9 +34,9 @@ impl Bus for Link {
     async fn request(&self, subject: &str, parcel: Parcel, deadline: Duration) -> Result<Parcel> {
         ports::fits(parcel.bytes())?;
         let (headers, payload) = parcel::pack(parcel);
-        let answer = match subjects::is_for_worker(subject) {
-            true => self.ask_stranger(subject, headers, payload, deadline).await?,
-            false => self.ask(subject, headers, payload, deadline).await?,
+        let answer = match subjects::answer(subject, &Uuid::new_v4().simple().to_string()) {
+            Some(inbox) => self.ask_worker(subject, inbox, headers, payload, deadline).await?,
+            None => self.ask(subject, headers, payload, deadline).await?,
         };
         Ok(parcel::unpack(answer.headers.as_ref(), answer.payload))
     }

@@ -1,14 +1,12 @@
 //! Making a connection: where to, as whom, and how long to try.
 
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::{Auth, AuthError, Client, ConnectErrorKind, ConnectOptions, Event};
+use nkeys::KeyPair;
 use parking_lot::Mutex;
 use ports::retry::Backoff;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use types::placement::Credentials;
@@ -18,6 +16,7 @@ use crate::connection::Connection;
 use crate::error::Error;
 use crate::link::{Link, PATIENCE, Status};
 use crate::subscription::CAPACITY;
+use crate::trust;
 
 /// How long a server may take to come up.
 const START: Duration = Duration::from_secs(30);
@@ -26,6 +25,10 @@ const PAUSES: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_m
 const OLDEST: (u64, u64) = (2, 11);
 /// Below it file transfers fail: their chunks have 4 MiB.
 const ENOUGH_PAYLOAD: usize = 8 << 20;
+/// What a server gets to take a connection, if others could take it: one whose machine is gone says nothing.
+const ANSWERING: Duration = Duration::from_secs(2);
+/// What it gets behind an address that looks for a server itself.
+const FINDING: Duration = Duration::from_secs(5);
 /// A connection that is silent for twice this long is given up.
 const PING: Duration = Duration::from_secs(10);
 
@@ -38,6 +41,9 @@ pub struct Options {
     pub credentials: Option<Credentials>,
     /// PEM of the authority of the servers' certificates; `None`: the system's.
     pub ca: Option<String>,
+    /// Where `urls` are only ways to the servers: what those are really called, as `urls` would say it. Certificates are for
+    /// these, and what the servers say of other addresses leads nowhere.
+    pub servers: Vec<String>,
     /// Shown in the server's list of connections.
     pub name: String,
     /// What answers to this client come below, where no credentials say it.
@@ -51,8 +57,11 @@ pub type Renewable = Arc<Mutex<Option<Credentials>>>;
 /// lost, for as long as it takes.
 ///
 /// # Errors
-/// `Unreachable`, `Refused`, `Untrusted`, `TooOld`, `Configuration`.
+/// `Unreachable`, `Refused`, `Open`, `Untrusted`, `TooOld`, `Configuration`.
 pub async fn connect(options: Options) -> Result<Connection, Error> {
+    if let Some(credentials) = &options.credentials {
+        key(credentials).map_err(|error| Error::Configuration(format!("the credentials: {error}")))?;
+    }
     let credentials: Renewable = Arc::new(Mutex::new(options.credentials.clone()));
     let urls = options.urls.join(", ");
     let deadline = Instant::now() + START;
@@ -64,10 +73,10 @@ pub async fn connect(options: Options) -> Result<Connection, Error> {
         };
         let reason = error.to_string();
         match error.kind() {
-            ConnectErrorKind::Authentication | ConnectErrorKind::AuthorizationViolation => {
-                return Err(Error::Refused { urls, reason });
-            }
-            ConnectErrorKind::Io | ConnectErrorKind::Tls if is_distrust(&error) => {
+            // Of `sign_in`.
+            ConnectErrorKind::Authentication => return Err(Error::Open { urls }),
+            ConnectErrorKind::AuthorizationViolation => return Err(Error::Refused { urls, reason }),
+            ConnectErrorKind::Io | ConnectErrorKind::Tls if trust::is_distrust(&error) => {
                 return Err(Error::Untrusted { urls, reason });
             }
             ConnectErrorKind::ServerParse => return Err(Error::Configuration(reason)),
@@ -112,9 +121,13 @@ async fn try_connect(options: &Options, credentials: &Renewable) -> Result<Attem
     if let Some(inbox) = of_credentials.or(options.inbox.as_ref()) {
         client = client.custom_inbox_prefix(inbox);
     }
-    if let Some(ca) = &options.ca {
-        client = client.tls_client_config(trusting(ca)?);
+    if let Some(config) = trust::config(options)? {
+        client = client.tls_client_config(config);
     }
+    client = match options.servers.is_empty() {
+        true => client.connection_timeout(ANSWERING),
+        false => client.connection_timeout(FINDING).ignore_discovered_servers(),
+    };
     let client = client
         .name(&options.name)
         .ping_interval(PING)
@@ -154,36 +167,22 @@ fn note(news: &watch::Sender<Status>, event: &Event) {
     });
 }
 
+/// A server that does not ask who comes lets everybody in: what has credentials does not join it, also not later.
 fn sign_in(credentials: &Renewable, nonce: &[u8]) -> Result<Auth, AuthError> {
+    if nonce.is_empty() {
+        return Err(AuthError::new("the server lets everybody in"));
+    }
     let credentials = credentials.lock().clone();
     let credentials = credentials.ok_or_else(|| AuthError::new("no credentials"))?;
-    let key = nkeys::KeyPair::from_seed(credentials.seed.trim()).map_err(AuthError::new)?;
+    let key = key(&credentials).map_err(AuthError::new)?;
     let mut auth = Auth::new();
     auth.signature = Some(key.sign(nonce).map_err(AuthError::new)?);
     auth.jwt = Some(credentials.jwt);
     Ok(auth)
 }
 
-fn trusting(ca: &str) -> Result<rustls::ClientConfig, Error> {
-    let bad =
-        |why: &dyn std::fmt::Display| Error::Configuration(format!("the authority's certificate: {why}"));
-    let mut roots = rustls::RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(ca.as_bytes()) {
-        let certificate = certificate.map_err(|error| bad(&error))?;
-        roots.add(certificate).map_err(|error| bad(&error))?;
-    }
-    if roots.is_empty() {
-        return Err(bad(&"there is none in the PEM"));
-    }
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-    Ok(config.map_err(|error| bad(&error))?.with_root_certificates(roots).with_no_client_auth())
-}
-
-/// TLS reports so that the other side has a wrong certificate.
-fn is_distrust(error: &async_nats::ConnectError) -> bool {
-    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<io::Error>());
-    source.is_some_and(|error| error.kind() == io::ErrorKind::InvalidData)
+fn key(credentials: &Credentials) -> Result<KeyPair, nkeys::error::Error> {
+    KeyPair::from_seed(credentials.seed.trim())
 }
 
 /// Major and minor.

@@ -98,6 +98,12 @@ impl Connection {
         *self.credentials.lock() = Some(credentials);
     }
 
+    /// Makes the connection anew, with what [`Connection::renew`] was told.
+    pub async fn sign_in_anew(&self) {
+        // An error means that the client has ended.
+        let _ = self.link.client.force_reconnect().await;
+    }
+
     #[must_use]
     pub fn is_connected(&self) -> bool {
         self.link.status.borrow().connected

@@ -11,6 +11,10 @@ pub enum Error {
     Unreachable { urls: String, reason: String },
     #[error("nats: {urls} refuses these credentials: {reason}")]
     Refused { urls: String, reason: String },
+    #[error(
+        "nats: {urls} asks nobody who they are, though this part has credentials: nats.conf must include the auth.conf of `init`"
+    )]
+    Open { urls: String },
     #[error("nats: {urls} is not who it should be: {reason}")]
     Untrusted { urls: String, reason: String },
     #[error("nats: the server is version {found}; at least 2.11 is needed")]

@@ -111,15 +111,29 @@ impl JetStream {
         limit: usize,
         max_bytes: usize,
     ) -> Result<Vec<Raw>> {
-        let body =
-            json!({ "seq": from, "next_by_subj": filter.subject, "batch": limit, "max_bytes": max_bytes });
-        let page = self.link.in_time(PATIENCE, self.read_batch(filter.stream, bytes(&body))).await??;
+        let page = self.page_of_any(filter, from, limit, max_bytes).await?;
         if !page.is_empty() {
             return Ok(page);
         }
-        let next =
-            self.of_leader(filter.stream, json!({ "seq": from, "next_by_subj": filter.subject })).await?;
-        Ok(next.into_iter().collect())
+        Ok(self.next(filter, from).await?.into_iter().collect())
+    }
+
+    /// The same as any replica knows it: it may be empty because that one lags behind.
+    pub async fn page_of_any(
+        &self,
+        filter: StreamFilter<'_>,
+        from: u64,
+        limit: usize,
+        max_bytes: usize,
+    ) -> Result<Vec<Raw>> {
+        let body =
+            json!({ "seq": from, "next_by_subj": filter.subject, "batch": limit, "max_bytes": max_bytes });
+        self.link.in_time(PATIENCE, self.read_batch(filter.stream, bytes(&body))).await?
+    }
+
+    /// The first message at or after the position `from`, as the stream's leader knows it.
+    pub async fn next(&self, filter: StreamFilter<'_>, from: u64) -> Result<Option<Raw>> {
+        self.of_leader(filter.stream, json!({ "seq": from, "next_by_subj": filter.subject })).await
     }
 
     async fn of_leader(&self, stream: &str, body: Value) -> Result<Option<Raw>> {

@@ -31,6 +31,31 @@ struct Value {
     bytes: Option<Bytes>,
 }
 
+/// Where a pass through a bucket is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct At {
+    from: u64,
+    /// The end of the bucket as its leader has told it; `None`: it is to be asked.
+    end: Option<u64>,
+}
+
+impl At {
+    /// Where the pass goes on after a page that ended at the position `last`, and was all that the replica had unless not
+    /// `is_whole`. `None`: nowhere.
+    ///
+    /// A replica that lags behind the leader ends before `end`. That stays the goal, or where keys change all the time the pass
+    /// would have none: a key which was not seen so far lay before `end` when that was told, beyond `last`, or is written
+    /// again beyond `end`, and whatever replica reaches `end` knows of it.
+    fn after(last: u64, is_whole: bool, end: u64) -> Option<Self> {
+        let next = |end| Some(Self { from: last + 1, end });
+        match is_whole {
+            false => next(None),
+            true if last < end => next(Some(end)),
+            true => None,
+        }
+    }
+}
+
 /// As other clients of NATS' buckets have it.
 const DELETED: &str = "KV-Operation";
 
@@ -72,8 +97,9 @@ impl Kv for NatsKv {
     /// One pass from the bucket's beginning to its end. What changes meanwhile moves to the end, so nothing
     /// is missed: at the moment at which the pass reaches the end every key lies behind it.
     fn scan<'a>(&'a self, bucket: &'a str) -> Scan<'a> {
-        let pages = stream::try_unfold(Some(1), async move |from| match from {
-            Some(from) => self.page(bucket, from).await.map(Some),
+        let beginning = At { from: 1, end: None };
+        let pages = stream::try_unfold(Some(beginning), async move |at| match at {
+            Some(at) => self.page(bucket, at).await.map(Some),
             None => Ok(None),
         });
         pages.map_ok(|page| stream::iter(page).map(Ok::<_, Error>)).try_flatten().boxed()
@@ -87,19 +113,24 @@ impl Kv for NatsKv {
 }
 
 impl NatsKv {
-    /// What is stored from the position `from` on, and where the next page begins unless the end was reached.
-    async fn page(&self, bucket: &str, from: u64) -> Result<(Vec<Change>, Option<u64>)> {
+    /// What is stored from there on, and where the next page begins unless the end was reached.
+    async fn page(&self, bucket: &str, at: At) -> Result<(Vec<Change>, Option<At>)> {
         let (stream, subject) = (store::bucket_stream(bucket), store::keys(bucket));
         let filter = StreamFilter { stream: &stream, subject: &subject };
-        let end = self.jetstream.last(filter).await?.map_or(0, |raw| raw.seq);
-        let page = self.jetstream.page(filter, from, PAGE, PAGE_BYTES).await?;
+        let end = match at.end {
+            Some(end) => end,
+            None => self.jetstream.last(filter).await?.map_or(0, |raw| raw.seq),
+        };
+        let mut page = self.jetstream.page_of_any(filter, at.from, PAGE, PAGE_BYTES).await?;
         // A server that stops for want of anything more has sent less than either bound; its count of bytes has
         // headers and subjects in it. To go on until a page is empty would take for ever where keys change often.
         let bytes: usize = page.iter().map(|raw| raw.payload.len()).sum();
-        let is_full = page.len() == PAGE || bytes >= PAGE_BYTES / 2;
-        // A replica that lags behind what the leader had before stops early too.
-        let is_cut = is_full || page.last().is_some_and(|last| last.seq < end);
-        let next = page.last().filter(|_| is_cut).map(|last| last.seq + 1);
+        let mut is_whole = page.len() < PAGE && bytes < PAGE_BYTES / 2;
+        if page.is_empty() {
+            page.extend(self.jetstream.next(filter, at.from).await?);
+            is_whole = false;
+        }
+        let next = page.last().and_then(|last| At::after(last.seq, is_whole, end));
         Ok((page.into_iter().filter_map(|raw| stored(bucket, raw)).collect(), next))
     }
 
@@ -159,4 +190,22 @@ fn change(bucket: &str, message: Message) -> Option<Change> {
         true => Change::Deleted { key },
         false => Change::Put { key, entry: KvEntry { revision, value: message.payload } },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each renewal of a lease moves the bucket's end on: a replica that always lags behind would never reach it.
+    #[test]
+    fn a_pass_ends_where_the_bucket_ended_when_a_replica_began_to_lag() {
+        let whole = true;
+        let lagged = At::after(7, whole, 9);
+        assert_eq!(lagged, Some(At { from: 8, end: Some(9) }));
+        assert_eq!(At::after(9, whole, 9), None);
+        assert_eq!(At::after(12, whole, 9), None);
+        // Of what a full page has cut off nothing is known, nor of what follows the one message that a leader tells.
+        assert_eq!(At::after(7, !whole, 9), Some(At { from: 8, end: None }));
+        assert_eq!(At::after(9, !whole, 9), Some(At { from: 10, end: None }));
+    }
 }

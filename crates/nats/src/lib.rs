@@ -28,6 +28,7 @@ mod removal;
 mod set_up;
 mod stored;
 mod subscription;
+mod trust;
 mod unfinished;
 mod worker;
 

@@ -70,16 +70,17 @@ impl Link {
         self.send_request(subject, headers, payload, Request::new(), deadline).await
     }
 
-    /// The same for those who may never answer. It takes a subscription, which goes with whoever waits.
-    pub async fn ask_stranger(
+    /// The same for workers, which answer in an `inbox` that they have a right to, if they do. It takes a subscription, which
+    /// goes with whoever waits.
+    pub async fn ask_worker(
         &self,
         subject: &str,
+        inbox: String,
         headers: Option<HeaderMap>,
         payload: Bytes,
         deadline: Duration,
     ) -> Result<Message> {
-        let request = Request::new().inbox(self.client.new_inbox());
-        self.send_request(subject, headers, payload, request, deadline).await
+        self.send_request(subject, headers, payload, Request::new().inbox(inbox), deadline).await
     }
 
     async fn send_request(

@@ -33,14 +33,15 @@ pub async fn set_up(jetstream: &JetStream, partitions: Option<u64>) -> Result<()
         ensure(jetstream, &store::bucket_stream(name), bucket(name)).await?;
     }
     ensure(jetstream, BODY_STREAM, bodies()).await?;
-    fix(jetstream, LAYOUT_VERSION, VERSION).await
+    // The last of all: who was cut off before does it all again.
+    raise(jetstream, LAYOUT_VERSION, VERSION).await
 }
 
 /// What was fixed when the cluster was set up.
 pub async fn layout(jetstream: &JetStream) -> Result<Layout, Error> {
     check(jetstream).await?;
     check_version(jetstream).await?;
-    let partitions = fixed(jetstream, PARTITIONS).await?.ok_or(Error::NotSetUp)?;
+    let (_, partitions) = fixed(jetstream, PARTITIONS).await?.ok_or(Error::NotSetUp)?;
     Ok(Layout { partitions })
 }
 
@@ -59,7 +60,7 @@ async fn check(jetstream: &JetStream) -> Result<(), Error> {
 
 async fn check_version(jetstream: &JetStream) -> Result<(), Error> {
     match fixed(jetstream, LAYOUT_VERSION).await? {
-        Some(found) if found > VERSION => Err(Error::Newer { found }),
+        Some((_, found)) if found > VERSION => Err(Error::Newer { found }),
         _ => Ok(()),
     }
 }
@@ -141,15 +142,19 @@ fn bodies() -> Value {
     })
 }
 
-/// A number of the cluster's bucket.
-async fn fixed(jetstream: &JetStream, key: &str) -> Result<Option<u64>, Error> {
+/// A number of the cluster's bucket, and its position.
+async fn fixed(jetstream: &JetStream, key: &str) -> Result<Option<(u64, u64)>, Error> {
     let (stream, subject) = (store::bucket_stream(CLUSTER), key_subject(CLUSTER, key)?);
     let found = match jetstream.told(&stream, &json!({ "last_by_subj": subject })).await? {
         Ok(found) => found,
         Err(error) if error.err_code == STREAM_NOT_FOUND => None,
         Err(error) => return Err(Error::Storage(error.into())),
     };
-    Ok(found.and_then(|raw| std::str::from_utf8(&raw.payload).ok()?.parse().ok()))
+    let Some(raw) = found else { return Ok(None) };
+    let number = std::str::from_utf8(&raw.payload).ok().and_then(|text| text.parse().ok());
+    let number =
+        number.ok_or_else(|| ports::Error::Internal(format!("{key} of the cluster is no number")))?;
+    Ok(Some((raw.seq, number)))
 }
 
 /// Writes a number unless there is one.
@@ -159,5 +164,21 @@ async fn fix(jetstream: &JetStream, key: &str, value: u64) -> Result<(), Error> 
     match stored.map_err(ports::Error::from) {
         Ok(_) | Err(ports::Error::Conflict { .. }) => Ok(()),
         Err(error) => Err(error.into()),
+    }
+}
+
+/// Writes a number in the place of a lower one, or of none.
+async fn raise(jetstream: &JetStream, key: &str, value: u64) -> Result<(), Error> {
+    let subject = key_subject(CLUSTER, key)?;
+    loop {
+        let last = match fixed(jetstream, key).await? {
+            Some((_, found)) if found >= value => return Ok(()),
+            found => found.map_or(0, |(at, _)| at),
+        };
+        match jetstream.store(&subject, Some(last), HeaderMap::new(), value.to_string().into()).await {
+            // Somebody else was faster.
+            Err(ports::Error::Conflict { .. }) => {}
+            stored => return stored.map(|_| ()).map_err(Error::from),
+        }
     }
 }

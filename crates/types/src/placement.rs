@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{Epoch, SandboxId, TenantId};
-use crate::service::{OfWorker, Service};
+use crate::service::{AnswerTo, OfWorker, Service};
 
 /// What should be: bucket `SANDBOXES`, key = sandbox. Gateways claim, wake and delete; the supervisor keeps
 /// the pool filled, pauses what is idle, and removes the record of what was deleted.
@@ -107,8 +107,11 @@ pub struct Lease {
 pub struct WorkerSpec {
     pub sandbox: SandboxId,
     pub epoch: Epoch,
-    /// `nats://host:port` or `tls://host:port`.
+    /// `nats://host:port`, `tls://host:port`, or `unix:///path` of a door.
     pub nats_urls: Vec<String>,
+    /// The servers that a door leads to, as `nats_urls` would name them: their certificates are for these names.
+    #[serde(default)]
+    pub servers: Vec<String>,
     /// A NATS user JWT and the seed of its key; `None` on a server without authentication.
     pub credentials: Option<Credentials>,
     /// PEM of the authority of the server's certificate; `None`: the system's.
@@ -155,7 +158,7 @@ pub struct Credentials {
     pub inbox_prefix: String,
 }
 
-/// What a running worker signs in with next time; it answers nothing. Its inbox stays what it is.
+/// What a running worker signs in with from the next time; it answers that it has it. Its inbox stays what it is.
 #[derive(Serialize, Deserialize)]
 pub struct Renewal {
     pub jwt: String,
@@ -167,6 +170,7 @@ impl Service for Renewal {
 }
 
 impl OfWorker for Renewal {}
+impl AnswerTo<Renewal> for () {}
 
 /// Begins the line in which a worker that cannot work here tells those who wait for it why. What else it writes is for
 /// whoever runs the cluster.

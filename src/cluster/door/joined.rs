@@ -25,15 +25,16 @@ impl Default for Ports {
     }
 }
 
-/// Makes a server that is named `unix://<socket>` reachable on a port of loopback; any other address stays.
+/// Makes a door that is named `unix://<socket>` reachable on a port of loopback; any other address stays. `servers` says what is
+/// behind doors: where they want TLS, nothing else is spoken through one.
 ///
 /// # Errors
 /// When no port can be had.
-pub async fn reachable(url: &str, ports: &Ports) -> anyhow::Result<String> {
-    match url.strip_prefix("unix://") {
-        Some(socket) => Ok(format!("nats://{}", ports.to(socket.into()).await?)),
-        None => Ok(url.to_owned()),
-    }
+pub async fn reachable(url: &str, servers: &[String], ports: &Ports) -> anyhow::Result<String> {
+    let Some(socket) = url.strip_prefix("unix://") else { return Ok(url.to_owned()) };
+    let want_tls = servers.iter().any(|server| server.starts_with("tls://"));
+    let way = if want_tls { "tls" } else { "nats" };
+    Ok(format!("{way}://{}", ports.to(socket.into()).await?))
 }
 
 /// Where spans can be sent; `None` where the door leads to no collector.
@@ -126,7 +127,7 @@ mod tests {
         let socket = folder.path().join("nats.sock");
         let door = UnixListener::bind(&socket).unwrap();
         let ports = Ports::default();
-        let url = reachable(&format!("unix://{}", socket.display()), &ports).await.unwrap();
+        let url = reachable(&format!("unix://{}", socket.display()), &[], &ports).await.unwrap();
         let address = url.strip_prefix("nats://").unwrap();
         if rustix::process::geteuid().is_root() {
             let (host, port) = address.split_once(':').unwrap();

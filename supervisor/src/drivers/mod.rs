@@ -17,6 +17,8 @@ use crate::{Launch, StartError};
 pub struct WorkerSettings {
     /// As workers reach it: `nats://host:port` or `tls://host:port`.
     pub nats_urls: Vec<String>,
+    /// What doors lead to.
+    pub servers: Vec<String>,
     /// PEM of the authority of the server's certificate; `None`: the system's.
     pub ca: Option<String>,
     pub max_concurrent_runs: usize,
@@ -39,6 +41,7 @@ impl WorkerSettings {
             sandbox: launch.instance.sandbox.clone(),
             epoch: launch.instance.epoch,
             nats_urls: self.nats_urls.clone(),
+            servers: self.servers.clone(),
             credentials: launch.credentials.clone(),
             ca: self.ca.clone(),
             project_dir: project_dir.to_owned(),

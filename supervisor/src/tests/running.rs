@@ -1,17 +1,21 @@
 //! What is wanted runs, once.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use futures_util::StreamExt;
-use ports::{Delivery, Error, Expect};
+use parking_lot::Mutex;
+use ports::rpc::{Address, Call, Limits as Room, Server, VERSION};
+use ports::{Delivery, Error, Expect, Parcel};
 use telemetry::metrics::Metrics;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
 use types::buckets::{ALLOCATIONS, SANDBOXES};
-use types::placement::{Allocation, Want};
+use types::placement::{Allocation, Renewal, Want};
 use types::{Epoch, SandboxId};
 
-use super::{SECOND, instance, world};
+use super::{SECOND, World, instance, world};
 use crate::InstanceState;
 use crate::decide::Step;
 use crate::memory::Memory;
@@ -125,19 +129,76 @@ async fn a_damaged_record_stops_work_on_its_sandbox_alone() {
 async fn a_running_worker_gets_new_credentials_once_they_are_due() {
     let world = world().await;
     world.want("a", Want::Running, world.start.unix_ms).await;
-    let mut sent = world.ports.bus.subscribe("mh.cmd.a.creds", None).await.unwrap();
     let mut supervisor = world.supervisor();
     supervisor.settle(world.start).await;
-    world.lease("a", 1, 0).await;
-    supervisor.settle(world.start + SECOND).await;
-    let later = world.start + 12 * 3_600 * SECOND;
-    world.lease("a", 1, 0).await;
-    supervisor.settle(later).await;
-    world.lease("a", 1, 0).await;
-    supervisor.settle(later + SECOND).await;
-    let Some(Delivery::Message(message)) = sent.next().await else { panic!("no credentials") };
-    assert_eq!(&message.parcel.json[..], br#"{"jwt":"jwt of a 1","seed":"seed"}"#);
-    assert!(futures_util::poll!(sent.next()).is_pending(), "they were sent before they were due, or twice");
+    let mut at = async |later: u32| {
+        world.lease("a", 1, 0).await;
+        supervisor.settle(world.start + later * SECOND).await;
+    };
+    const HOUR: u32 = 3_600;
+    at(1).await;
+    // Nobody hears it.
+    at(12 * HOUR).await;
+    let (taken, _serving) = worker_that_takes_credentials(&world, Epoch(1)).await;
+    for (when, times) in [
+        (12 * HOUR + 1, 0),
+        (13 * HOUR - 1, 0),
+        (13 * HOUR, 1),
+        (13 * HOUR + 1, 1),
+        (25 * HOUR - 1, 1),
+        (25 * HOUR, 2),
+    ] {
+        at(when).await;
+        assert_eq!(*taken.lock(), vec!["jwt of a 1 with seed"; times], "after {when} s");
+    }
+}
+
+/// Who took a worker over does not know how old its credentials are.
+#[tokio::test]
+async fn another_supervisor_gives_new_credentials_within_the_hour_and_not_to_all_at_once() {
+    let world = world().await;
+    let names: Vec<String> = (0..20).map(|number| format!("a{number}")).collect();
+    for name in &names {
+        world.want(name, Want::Running, world.start.unix_ms).await;
+    }
+    world.supervisor().settle(world.start).await;
+    let mut next = world.supervisor();
+    let asked = Arc::new(AtomicUsize::new(0));
+    let (bus, counted) = (world.ports.bus.clone(), asked.clone());
+    let mut renewals = bus.subscribe("mh.cmd.*.creds.1", None).await.unwrap();
+    tokio::spawn(async move {
+        while let Some(Delivery::Message(renewal)) = renewals.next().await {
+            counted.fetch_add(1, Ordering::SeqCst);
+            let taken = format!(r#"{{"v":{VERSION},"body":null}}"#);
+            bus.publish(&renewal.reply.unwrap(), Parcel::json(taken)).await.unwrap();
+        }
+    });
+    let mut due = Vec::new();
+    for minutes in 0..60 {
+        for name in &names {
+            world.lease(name, 1, 0).await;
+        }
+        next.settle(world.start + minutes * 60 * SECOND).await;
+        due.push(asked.swap(0, Ordering::SeqCst));
+    }
+    assert_eq!(due.iter().sum::<usize>(), names.len(), "{due:?}");
+    assert!(due.iter().all(|now| *now <= 5), "{due:?}");
+}
+
+/// What it has taken, for as long as the guard is there.
+async fn worker_that_takes_credentials(world: &World, epoch: Epoch) -> (Arc<Mutex<Vec<String>>>, DropGuard) {
+    let (taken, stop) = (Arc::new(Mutex::new(Vec::new())), CancellationToken::new());
+    let server = Server::new(world.ports.bus.clone(), TaskTracker::new(), stop.clone());
+    let take = {
+        let taken = taken.clone();
+        move |call: Call<Renewal>| {
+            taken.lock().push(format!("{} with {}", call.body.jwt, call.body.seed));
+            std::future::ready(Ok(((), Bytes::new())))
+        }
+    };
+    let address = Address::of_worker(&SandboxId::parse("a").unwrap(), Some(epoch));
+    server.serve(&address, None, Room::new(1, 1 << 20), take).await.unwrap();
+    (taken, stop.drop_guard())
 }
 
 #[tokio::test]

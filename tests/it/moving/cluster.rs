@@ -34,6 +34,7 @@ async fn ports(mover: &Mover, cluster: &Cluster) -> Ports {
         urls: vec![format!("nats://127.0.0.1:{}", cluster.nats.port())],
         credentials: Some(credentials),
         ca: None,
+        servers: Vec::new(),
         name: "test".to_owned(),
         inbox: None,
     };

@@ -37,8 +37,8 @@ pub struct Gateway {
 }
 
 impl Cluster {
-    /// Makes keys and starts every part, with one supervisor. Without `with_key` everybody may use it. `nats`: more
-    /// lines of its server's configuration.
+    /// Makes keys and starts every part, with one supervisor. Without `with_key` everybody may use it. `nats_lines`:
+    /// more of its server's configuration.
     ///
     /// # Panics
     /// When a part does not start.
@@ -47,7 +47,7 @@ impl Cluster {
         program: &Path,
         folder: &Path,
         variables: &[(String, String)],
-        nats: &str,
+        nats_lines: &str,
         with_key: bool,
         mut containers: Option<Containers>,
     ) -> Self {
@@ -64,7 +64,7 @@ impl Cluster {
             let _ = std::fs::remove_file(keys.join("gateway/session_key"));
         }
         let accounts = std::fs::read_to_string(keys.join("nats/auth.conf")).expect("the accounts were made");
-        let nats = Nats::launch(&format!("{accounts}\n{nats}"));
+        let nats = Nats::launch(&format!("{accounts}\n{nats_lines}"));
         let network = Proxy::to(vec![([127, 0, 0, 1], nats.port()).into()]).expect("a free port");
         let mut variables = variables.to_vec();
         let mut set = |name: &str, value: String| {
@@ -76,7 +76,7 @@ impl Cluster {
             set(&name, value);
         }
         let text = |path: PathBuf| path.to_string_lossy().into_owned();
-        set("OH_NATS_URL", format!("nats://{}", network.address()));
+        set("OH_NATS_URL", url_of(&network, nats_lines));
         set("OH_KEYS_DIR", text(keys));
         set("OH_WORKSPACES_ROOT", text(folder.join("workspace")));
         set("OH_SANDBOX_ROOT", text(folder.join("sandboxes")));
@@ -193,6 +193,14 @@ impl Gateway {
         let (process, url) = until_ready(command);
         let address = url.trim_start_matches("http://").parse().expect("the address of a gateway");
         Self { process: Process::of(process), address }
+    }
+}
+
+/// Certificates are for names.
+fn url_of(network: &Proxy, nats_lines: &str) -> String {
+    match nats_lines.contains("tls {") {
+        true => format!("tls://localhost:{}", network.address().port()),
+        false => format!("nats://{}", network.address()),
     }
 }
 

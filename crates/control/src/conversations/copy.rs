@@ -130,7 +130,7 @@ impl Conversations {
     /// Whether somebody else makes a conversation in this log: a copy, or one that is brought from elsewhere. If a worker has
     /// written behind its beginning, that has become nothing: the worker has found a record.
     pub(super) async fn is_being_made(&self, log: &LogId) -> Result<bool> {
-        let records = self.0.log.read(log, Seq::ZERO, 2).await?;
+        let records = self.0.log.read_first(log, Seq::ZERO, 2).await?;
         let is_claim = records.first().is_some_and(|first| LogRecord::is_claim(&first.payload));
         Ok(is_claim && !records.get(1).is_some_and(is_of_a_worker))
     }
@@ -151,7 +151,7 @@ impl Conversations {
     }
 
     async fn foreign_read(&self, log: &LogId) -> Result<Option<Foreign>> {
-        let records = self.0.log.read(log, Seq::ZERO, 2).await?;
+        let records = self.0.log.read_first(log, Seq::ZERO, 2).await?;
         let Some(first) = records.first().filter(|first| LogRecord::is_claim(&first.payload)) else {
             return Ok(None);
         };

@@ -5,16 +5,21 @@ use std::path::{Path, PathBuf};
 
 use crate::cluster::HOUR;
 use crate::cluster::client::{connect, is_let_in};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use manyhands_credentials::folder::State;
 use manyhands_credentials::{
     Error, Keys, Minter, Part, Revocation, Revoked, Role, UPDATE_SUBJECT, Who, accepted, folder, load, revoke,
 };
+use nkeys::KeyPair;
+use serde_json::Value;
 use tempfile::TempDir;
 use testing::nats::Nats;
 use types::placement::Credentials;
 use types::{Epoch, SandboxId};
 
 const BY_GATEWAY: &str = "mh.cmd.a.bash";
-const BY_SUPERVISOR: &str = "mh.cmd.a.creds";
+const BY_SUPERVISOR: &str = "mh.cmd.a.creds.1";
 const BY_WORKER: &str = "mh.rec.a";
 
 /// A server that was started with what `init` made.
@@ -26,8 +31,14 @@ struct World {
 
 impl World {
     async fn start() -> Self {
+        Self::start_as(|_| ()).await
+    }
+
+    /// With a folder that somebody has changed.
+    async fn start_as(change: impl FnOnce(&Path)) -> Self {
         let (dir, accounts) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         folder::make(dir.path(), accounts.path()).unwrap();
+        change(dir.path());
         let server = Nats::with(&auth(dir.path())).await;
         Self { server, dir, accounts }
     }
@@ -67,6 +78,62 @@ impl World {
 
 fn auth(dir: &Path) -> String {
     std::fs::read_to_string(dir.join("nats/auth.conf")).unwrap()
+}
+
+/// As an earlier release has left it: workers may answer nobody.
+fn forget_answers(dir: &Path) {
+    let (config, path) = (auth(dir), dir.join("nats/auth.conf"));
+    let rights = |token: &str| {
+        let claims = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
+        serde_json::from_slice::<Value>(&claims).ok().filter(|claims| claims.pointer(TEMPLATE).is_some())
+    };
+    let mut tokens = config.split_whitespace().filter_map(|word| Some((word, rights(word)?)));
+    let (token, mut claims) = tokens.next().unwrap();
+    let allowed = claims.pointer_mut(TEMPLATE).unwrap().as_array_mut().unwrap();
+    allowed.retain(|right| !right.as_str().unwrap().starts_with("mh.ans."));
+    claims["jti"] = "of an earlier release".into();
+    let keys: Value = load(&dir.join("operator/keys.json")).unwrap();
+    let operator = KeyPair::from_seed(keys["operator"].as_str().unwrap()).unwrap();
+    let header = token.split('.').next().unwrap();
+    let signed = format!("{header}.{}", URL_SAFE_NO_PAD.encode(claims.to_string()));
+    let signature = URL_SAFE_NO_PAD.encode(operator.sign(signed.as_bytes()).unwrap());
+    std::fs::write(path, config.replace(token, &format!("{signed}.{signature}"))).unwrap();
+}
+
+const TEMPLATE: &str = "/nats/signing_keys/0/template/pub/allow";
+
+#[tokio::test]
+async fn workers_get_the_rights_of_a_newer_release_under_the_keys_that_they_have() {
+    const ANSWER: &str = "mh.ans.a.1.bash.token";
+    let mut world = World::start_as(forget_answers).await;
+    let worker = world.worker(1);
+    assert!(world.lets_in(&worker, BY_WORKER).await && !world.lets_in(&worker, ANSWER).await);
+    let pieces = folder::make(world.dir.path(), world.accounts.path()).unwrap();
+    let renewed: Vec<_> = pieces.iter().filter(|piece| piece.state == State::Renewed).collect();
+    assert!(matches!(renewed[..], [piece] if piece.path.ends_with("nats/auth.conf")), "{pieces:?}");
+    world.tell(world.take_back(&[])).await;
+    for again in [false, true] {
+        if again {
+            world.server.restart().await;
+        }
+        assert!(world.lets_in(&worker, ANSWER).await, "after a restart: {again}");
+    }
+}
+
+/// Nobody could tell it.
+#[tokio::test]
+async fn a_server_that_is_restarted_knows_the_rights_of_a_newer_release() {
+    const ANSWER: &str = "mh.ans.a.1.bash.token";
+    let mut world = World::start_as(forget_answers).await;
+    let worker = world.worker(1);
+    assert!(!world.lets_in(&worker, ANSWER).await);
+    let older = auth(world.dir.path());
+    folder::make(world.dir.path(), world.accounts.path()).unwrap();
+    let file = world.server.folder().join("nats.conf");
+    let config = std::fs::read_to_string(&file).unwrap().replace(&older, &auth(world.dir.path()));
+    std::fs::write(file, config).unwrap();
+    world.server.restart().await;
+    assert!(world.lets_in(&worker, ANSWER).await);
 }
 
 const GATEWAY: [Who; 1] = [Who::Part(Part::Gateway)];

@@ -1,12 +1,11 @@
 //! The trusted parts get what their roles need and no more.
 
-use crate::cluster::Cluster;
 use crate::cluster::client::is_let_in;
-use crate::cluster::store::{self, Store};
+use crate::cluster::store::Store;
+use crate::cluster::{Cluster, attempts};
 use futures_util::StreamExt;
 use manyhands_credentials::Role;
-use ports::{Change, Expect};
-use serde_json::json;
+use ports::{Change, Expect, Parcel};
 use types::buckets::{ALLOCATIONS, LEASES, SANDBOXES};
 
 #[tokio::test]
@@ -31,7 +30,6 @@ async fn the_supervisor_places_sandboxes() {
     supervisor.probe().await.unwrap();
 }
 
-/// A stream may copy another, take subjects that it is not meant for, and republish what it keeps.
 #[tokio::test]
 async fn the_supervisor_can_have_nothing_copied_to_where_it_reads() {
     let cluster = Cluster::start().await;
@@ -40,28 +38,31 @@ async fn the_supervisor_can_have_nothing_copied_to_where_it_reads() {
         (cluster.control(Role::Gateway).await, cluster.control(Role::Supervisor).await);
     let store = Store::fill(&gateway.nats, &supervisor.nats).await;
     let before = store.contents().await;
-    let changes = [
-        json!({ "sources": [{ "name": "EVENTS_0" }, { "name": "KV_CONVERSATIONS" }] }),
-        json!({ "mirror": { "name": "EVENTS_0" } }),
-        json!({ "subjects": ["mh.llm.>", "mh.rec.>"] }),
-        json!({ "republish": { "src": ">", "dest": "mh.pub.kv.LEASES.>" } }),
-    ];
-    let names = store::streams().into_iter().chain(["COPY".to_owned()]);
-    let mut tried = 0;
-    for name in names {
-        for (verb, change) in
-            ["CREATE", "UPDATE"].iter().flat_map(|verb| changes.iter().map(move |c| (verb, c)))
-        {
-            let mut config = change.clone();
-            config["name"] = json!(name);
-            let call = format!("$JS.API.STREAM.{verb}.{name}");
-            supervisor.nats.publish(call, config.to_string().into()).await.unwrap();
-            tried += 1;
-            // One after the other: of many refusals at once the client forgets some.
-            testing::until(async || supervisor.refusals() == tried).await;
-        }
+    for (tried, (call, config)) in attempts::stream_changes().enumerate() {
+        supervisor.nats.publish(call, config.into()).await.unwrap();
+        // One after the other: of many refusals at once the client forgets some.
+        testing::until(async || supervisor.refusals() == tried + 1).await;
     }
     assert_eq!(store.contents().await, before);
+}
+
+#[tokio::test]
+async fn the_supervisor_asks_workers_whether_they_rest_and_gives_them_credentials() {
+    let cluster = Cluster::start().await;
+    cluster.set_up().await;
+    let worker = cluster.worker("v", 1).await.nats;
+    let mut commands = worker.subscribe("mh.cmd.v.>").await.unwrap();
+    worker.flush().await.unwrap();
+    tokio::spawn(async move {
+        while let Some(command) = commands.next().await {
+            worker.publish(command.reply.unwrap(), command.payload).await.unwrap();
+        }
+    });
+    let bus = cluster.connection(Role::Supervisor).await.control().await.unwrap().bus;
+    for subject in ["mh.cmd.v.rest.1", "mh.cmd.v.creds.1"] {
+        let answer = bus.request(subject, Parcel::json(subject), testing::PATIENCE).await;
+        assert_eq!(answer, Ok(Parcel::json(subject)), "{subject}");
+    }
 }
 
 #[tokio::test]
@@ -82,6 +83,8 @@ async fn the_supervisor_sees_no_conversation() {
         "mh.evt.0.v.log",
         "mh.llm.v",
         "mh.cmd.v.metrics",
+        "mh.cmd.v.creds",
+        "mh.ans.v.1.bash.x",
         "$JS.API.STREAM.INFO.EVENTS_0",
         "$JS.API.STREAM.INFO.KV_CONVERSATIONS",
         "$JS.API.STREAM.PURGE.KV_SANDBOXES",
@@ -91,7 +94,7 @@ async fn the_supervisor_sees_no_conversation() {
     for subject in forbidden {
         assert!(!is_let_in(&url, &supervisor, subject).await, "{subject}");
     }
-    for subject in ["mh.cmd.v.creds", "mh.cmd.v.rest.1"] {
+    for subject in ["mh.cmd.v.creds.1", "mh.cmd.v.rest.1"] {
         assert!(is_let_in(&url, &supervisor, subject).await, "{subject}");
     }
 
@@ -104,6 +107,8 @@ async fn the_supervisor_sees_no_conversation() {
         "mh.llm.*",
         "mh.rec.*",
         "mh.hist.*.*",
+        "mh.ans.>",
+        "mh.ans.*.*.bash.*",
         ">",
     ];
     for subject in streams {

@@ -7,11 +7,13 @@ use crate::common::{PATIENCE, append, cluster, connection, log, next, options, p
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 use manyhands_nats::{Connection, Options, connect};
+use nkeys::KeyPair;
 use ports::{Change, Delivery, Error, Expect, Parcel, Ports};
 use serde_json::json;
 use testing::nats::Nats;
 use testing::proxy::Proxy;
 use testing::until;
+use types::placement::Credentials;
 use types::{Seq, buckets};
 
 /// A cluster, and a connection to it that can be cut.
@@ -178,6 +180,24 @@ async fn renewed_credentials_are_used_when_the_old_ones_expire() {
     connection.set_up(None).await.unwrap();
     let ports = connection.control().await.unwrap();
     append(&ports, "a", Seq::ZERO, &["x"]).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_connection_that_is_made_anew_is_that_of_the_renewed_credentials() {
+    let operator = Operator::new();
+    let server = Nats::with(&operator.configuration()).await;
+    let [old, new] = [(); 2].map(|()| operator.user("_INBOX_a", json!({}), None));
+    let name = |user: &Credentials| KeyPair::from_seed(&user.seed).unwrap().public_key();
+    let connection =
+        connect(Options { credentials: Some(old.clone()), ..options(server.url()) }).await.unwrap();
+    let is = async |user: &str| {
+        let told = connection.request("$SYS.REQ.USER.INFO", "".into()).await;
+        told.is_ok_and(|told| String::from_utf8_lossy(&told).contains(user))
+    };
+    assert!(is(&name(&old)).await);
+    connection.renew(new.clone());
+    connection.sign_in_anew().await;
+    until(async || is(&name(&new)).await).await;
 }
 
 #[tokio::test]

@@ -1,6 +1,10 @@
 //! What a connection finds and makes: server, storage, layout.
 
+use std::time::{Duration, Instant};
+
+use crate::common::operator::Operator;
 use crate::common::{append, cluster, connection, options};
+use futures_util::future::join_all;
 use manyhands_nats::{Error, Options, connect};
 use ports::Expect;
 use testing::nats::Nats;
@@ -88,6 +92,29 @@ async fn a_newer_layout_is_left_alone() {
 }
 
 #[tokio::test]
+async fn an_older_layout_is_raised_once_all_is_up_to_date() {
+    let (server, connection) = cluster().await;
+    let client = async_nats::connect(server.url()).await.unwrap();
+    client.request("$KV.CLUSTER.layout", "0".into()).await.unwrap();
+    connection.set_up(None).await.unwrap();
+    let body = r#"{"last_by_subj":"$KV.CLUSTER.layout"}"#;
+    let layout = client.request("$JS.API.DIRECT.GET.KV_CLUSTER", body.into()).await.unwrap();
+    assert_eq!(layout.payload, "1");
+}
+
+#[tokio::test]
+async fn a_layout_that_cannot_be_read_is_not_taken_for_none() {
+    for key in ["layout", "partitions"] {
+        let (server, connection) = cluster().await;
+        let client = async_nats::connect(server.url()).await.unwrap();
+        client.request(format!("$KV.CLUSTER.{key}"), "x".into()).await.unwrap();
+        let refused = connection.control().await.err().unwrap();
+        assert!(matches!(refused, Error::Storage(ports::Error::Internal(_))), "{refused}");
+        assert!(connection.set_up(None).await.is_err());
+    }
+}
+
+#[tokio::test]
 async fn a_server_without_jetstream_is_named_as_the_reason() {
     let server = Nats::with("jetstream: disabled").await;
     let connection = connection(server.url()).await;
@@ -118,6 +145,32 @@ async fn wrong_credentials_are_refused_at_once() {
     assert!(matches!(refused, Err(Error::Refused { .. })));
 }
 
+/// As one whose `auth.conf` has come to be empty.
+#[tokio::test]
+async fn a_server_that_asks_nobody_who_they_are_is_not_joined_by_who_has_credentials() {
+    let operator = Operator::new();
+    let user = operator.user("_INBOX", serde_json::json!({}), None);
+    let joining =
+        |server: &Nats| connect(Options { credentials: Some(user.clone()), ..options(server.url()) });
+    let refused = joining(&Nats::start().await).await.err().unwrap();
+    assert!(matches!(refused, Error::Open { .. }), "{refused}");
+
+    let mut server = Nats::with(&format!("debug: true\n{}", operator.configuration())).await;
+    let joined = joining(&server).await.unwrap();
+    let file = server.folder().join("nats.conf");
+    let whole = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, whole.replace(&operator.configuration(), "")).unwrap();
+    server.restart().await;
+    joined.disconnected().await;
+    let log = server.folder().join("server.log");
+    let tries = || std::fs::read_to_string(&log).unwrap().matches("Client connection created").count();
+    testing::until(async || tries() > 4).await;
+    assert!(!joined.is_connected(), "it came back without having been asked who it is");
+    std::fs::write(&file, whole).unwrap();
+    server.restart().await;
+    joined.connected().await;
+}
+
 #[tokio::test]
 async fn a_server_is_trusted_for_its_authority_alone() {
     let file = |name: &str| format!("{}/tests/it/tls/{name}", env!("CARGO_MANIFEST_DIR"));
@@ -132,6 +185,45 @@ async fn a_server_is_trusted_for_its_authority_alone() {
     assert!(matches!(strangers, Error::Untrusted { .. }), "{strangers}");
     let nobodys = connect(authority("no certificate")).await.err().unwrap();
     assert!(matches!(nobodys, Error::Configuration(_)), "{nobodys}");
+}
+
+/// As behind a door: what is dialled is not what the server is called.
+#[tokio::test]
+async fn a_server_behind_another_address_is_trusted_by_its_own_name() {
+    let file = |name: &str| format!("{}/tests/it/tls/{name}", env!("CARGO_MANIFEST_DIR"));
+    let (certificate, key) = (file("named.pem"), file("named.key"));
+    let server = Nats::with(&format!("tls {{ cert_file: {certificate:?}, key_file: {key:?} }}")).await;
+    let named = |names: &[&str]| Options {
+        ca: Some(include_str!("tls/named-authority.pem").to_owned()),
+        servers: names.iter().map(|name| format!("tls://{name}:4222")).collect(),
+        ..options(format!("tls://127.0.0.1:{}", server.port()))
+    };
+    connect(named(&["localhost"])).await.unwrap().set_up(None).await.unwrap();
+    connect(named(&["nats", "localhost"])).await.unwrap();
+    for names in [&[][..], &["127.0.0.1"], &["nats", "nats.localhost"]] {
+        let strangers = connect(named(names)).await.err().unwrap();
+        assert!(matches!(strangers, Error::Untrusted { .. }), "{names:?}: {strangers}");
+    }
+    let by_strangers = connect(Options { ca: None, ..named(&["localhost"]) }).await.err().unwrap();
+    assert!(matches!(by_strangers, Error::Untrusted { .. }), "{by_strangers}");
+}
+
+/// A server whose machine is gone takes no connection and refuses none.
+#[tokio::test]
+async fn servers_that_say_nothing_keep_nobody_long_from_one_that_does() {
+    let server = Nats::start().await;
+    let mut silent = Vec::new();
+    for _ in 0..3 {
+        silent.push(TcpListener::bind("127.0.0.1:0").await.unwrap());
+    }
+    let mut urls: Vec<_> =
+        silent.iter().map(|silent| format!("nats://{}", silent.local_addr().unwrap())).collect();
+    urls.push(server.url());
+    // They are tried in any order.
+    let began = Instant::now();
+    let all = (0..12).map(|_| connect(Options { urls: urls.clone(), ..options(server.url()) }));
+    assert!(join_all(all).await.iter().all(Result::is_ok));
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
 }
 
 async fn config(client: &async_nats::Client, stream: &str) -> serde_json::Value {

@@ -9,11 +9,15 @@ use crate::common::removing::Removing;
 use crate::common::{Anything, PATIENCE, cluster, options, serve_storage};
 use bytes::Bytes;
 use manyhands_nats::{Connection, Options, connect};
-use ports::rpc::{Address, Code, call};
+use ports::rpc::{Address, Call, Code, Limits, Server, call};
 use ports::{Error, Expect, Ports};
 use serde_json::json;
 use testing::nats::Nats;
+use testing::proxy::Proxy;
+use tokio::sync::Notify;
 use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
+use types::calls::RestCall;
 use types::placement::Lease;
 use types::{BashScope, Epoch, LogId, SandboxId, Seq, buckets, subjects};
 
@@ -202,10 +206,9 @@ fn worker_rights() -> serde_json::Value {
     json!({
         "pub": { "allow": [
             "mh.live.default.*", "mh.rec.default", "mh.hist.default.1", "mh.llm.default",
-            "mh.llm.default.>",
+            "mh.llm.default.>", "mh.ans.default.1.>",
         ] },
         "sub": { "allow": ["mh.cmd.default.>", "_INBOX_default_1.>"] },
-        "resp": { "max": 1, "ttl": 60_000_000_000_u64 },
     })
 }
 
@@ -236,6 +239,58 @@ async fn a_worker_needs_no_more_rights_than_it_has() {
         bus.publish(&message.reply.unwrap(), message.parcel).await.unwrap();
     });
     let parcel = ports::Parcel { json: "{}".into(), blob: "blob".into() };
-    assert_eq!(control.bus.request("mh.cmd.default.bash", parcel.clone(), PATIENCE).await, Ok(parcel));
+    assert_eq!(control.bus.request("mh.cmd.default.bash.1", parcel.clone(), PATIENCE).await, Ok(parcel));
     answering.await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_done_while_the_connection_is_lost_is_answered_when_it_is_back() {
+    let operator = Operator::new();
+    let server = Nats::with(&operator.configuration()).await;
+    let proxy = Proxy::to(vec![([127, 0, 0, 1], server.port()).into()]).unwrap();
+    let connected =
+        async |user, url| connect(Options { credentials: Some(user), ..options(url) }).await.unwrap();
+    let control = connected(operator.user("_INBOX", json!({}), None), server.url()).await;
+    control.set_up(None).await.unwrap();
+    let _serving = serve(&control);
+    let worker = operator.user("_INBOX_default_1", worker_rights(), None);
+    let connection = connected(worker, format!("nats://{}", proxy.address())).await;
+    let worker = worker_ports(&connection, &SandboxId::shared()).await;
+    let control = control.control().await.unwrap().bus;
+
+    let address = || Address::<RestCall>::of_worker(&SandboxId::shared(), Some(Epoch(1)));
+    let (begun, go_on, done) = (Arc::new(Notify::new()), Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+    let server = Server::new(worker.bus, tasks, stop.clone());
+    let work = {
+        let (begun, go_on, done) = (begun.clone(), go_on.clone(), done.clone());
+        move |_: Call<RestCall>| {
+            let (begun, go_on, done) = (begun.clone(), go_on.clone(), done.clone());
+            async move {
+                begun.notify_one();
+                go_on.notified().await;
+                done.notify_one();
+                Ok((true, Bytes::new()))
+            }
+        }
+    };
+    server.serve(&address(), None, Limits::new(1, 1 << 20), work).await.unwrap();
+    for is_back_before in [true, false] {
+        let bus = control.clone();
+        let asking = tokio::spawn(async move {
+            call::<_, bool>(&*bus, &address(), &RestCall { calls: 0 }, Bytes::new(), PATIENCE).await
+        });
+        begun.notified().await;
+        proxy.close();
+        connection.disconnected().await;
+        if is_back_before {
+            proxy.open();
+            connection.connected().await;
+        }
+        go_on.notify_one();
+        done.notified().await;
+        proxy.open();
+        assert_eq!(asking.await.unwrap(), Ok((true, Bytes::new())), "back before: {is_back_before}");
+    }
+    stop.cancel();
 }

@@ -1,11 +1,15 @@
 //! What every store of logs must do.
 
+use std::sync::Arc;
+
+use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::future::join_all;
 use types::{BashScope, ConversationId, LogId, SandboxId, Seq, subjects};
 
 use super::{new_log, next};
-use crate::{Delivery, Error, EventLog, Ports, Record, Stored, Subscription};
+use crate::doubles::LogDouble;
+use crate::{Delivery, Error, EventLog, Ports, Record, Result, Stored, Subscription};
 
 pub async fn an_append_after_the_tail_is_stored_in_order(ports: Ports) {
     let log = new_log();
@@ -126,6 +130,31 @@ pub async fn pages_join_without_gap_or_repetition(ports: Ports) {
     }
     assert_eq!(ports.log.read_all(&log, Seq::ZERO).await.map(|all| all.len()), Ok(250));
     assert_eq!(ports.log.read(&log, Seq::ZERO, 0).await, Ok(Vec::new()));
+}
+
+pub async fn the_first_records_are_read_however_short_a_page_is(ports: Ports) {
+    let log = new_log();
+    append(&ports, &log, Seq::ZERO, &["a", "b", "c"]).await;
+    let short: &dyn EventLog = &OneAtATime(ports.log.clone());
+    for (count, expected) in [(0, ""), (1, "a"), (2, "ab"), (3, "abc"), (9, "abc")] {
+        let first = short.read_first(&log, Seq::ZERO, count).await.expect("the log is read");
+        let text: Vec<u8> = first.iter().flat_map(|record| record.payload.to_vec()).collect();
+        assert_eq!(text, expected.as_bytes(), "{count}");
+    }
+}
+
+/// As a replica that lags behind, or one whose records are large.
+struct OneAtATime(Arc<dyn EventLog>);
+
+#[async_trait]
+impl LogDouble for OneAtATime {
+    fn inner(&self) -> Result<&dyn EventLog> {
+        Ok(self.0.as_ref())
+    }
+
+    async fn read(&self, log: &LogId, after: Seq, limit: usize) -> Result<Vec<Record>> {
+        self.0.read(log, after, limit.min(1)).await
+    }
 }
 
 pub async fn a_position_inside_a_log_finds_the_record_after_it(ports: Ports) {

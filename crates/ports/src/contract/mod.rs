@@ -43,6 +43,7 @@ macro_rules! contract_tests {
             records_are_published_once_stored_and_in_order,
             a_conflicting_append_is_never_published,
             pages_join_without_gap_or_repetition,
+            the_first_records_are_read_however_short_a_page_is,
             a_position_inside_a_log_finds_the_record_after_it,
             an_absent_log_is_empty,
             a_deleted_log_is_gone_and_can_be_made_anew,

@@ -40,6 +40,21 @@ impl<'a> Pages<'a> {
 }
 
 impl dyn EventLog + '_ {
+    /// The first `count` records after `after`, or all that there are: a page may end before either.
+    ///
+    /// # Errors
+    /// As [`EventLog::read`].
+    pub async fn read_first(&self, log: &LogId, after: Seq, count: usize) -> Result<Vec<Record>> {
+        let (mut first, mut pages) = (Vec::new(), Pages::new(self, log, after, count));
+        while first.len() < count
+            && let Some(page) = pages.next().await?
+        {
+            first.extend(page);
+        }
+        first.truncate(count);
+        Ok(first)
+    }
+
     /// All records after `after`, in memory: for logs that are small.
     ///
     /// # Errors

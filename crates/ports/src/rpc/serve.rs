@@ -24,6 +24,9 @@
 //! is under way is ended at that time only if it says that it only reads; all others act, and are finished, since nobody
 //! could say which half of them was done.
 //!
+//! *Answers wait for the bus.* One that is ready while the bus cannot be reached is kept until it can, as long as its caller
+//! waits: what was done must not be told to have failed because a connection was made anew.
+//!
 //! *How it ends.* When `stop` is cancelled the desk refuses what has not begun with `Absent`, so that callers turn to
 //! another process, and ends its subscription. What has begun is finished. Whoever owns the tracker closes it and waits
 //! for it as long as it likes; nothing is aborted by that.
@@ -38,6 +41,7 @@ use futures_util::{FutureExt, StreamExt};
 use serde::Serialize;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
+use tokio::time::{Duration, Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument, info_span};
@@ -48,10 +52,13 @@ use super::envelope::{self, Request};
 use super::room::{Permit, Room};
 use super::watch::{Event, Watch, unwatched};
 use super::{Address, Code, Fault, Limits, Reason, traces};
-use crate::{Bus, Delivery, Message, Parcel, Result, Subscription};
+use crate::retry::Backoff;
+use crate::{Bus, Delivery, Error, Message, Parcel, Result, Subscription};
 
 /// Refusals that may be on their way at once; beyond that a caller waits for its deadline.
 const REFUSALS: usize = 1_024;
+/// Between two looks whether a bus is back that an answer waits for.
+const AWAY: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(1));
 
 /// A served call: its body and blob, and the subject it came on.
 pub struct Call<S> {
@@ -195,22 +202,32 @@ where
 
     async fn answer(self: Arc<Self>, message: Message, reply: String, permit: Permit) {
         self.count(Event::Begun);
-        let outcome = self.perform(message).await;
-        self.send(&reply, envelope::answer(outcome)).await;
+        let came = Instant::now();
+        let request = Request::<S>::read(&message.parcel.json);
+        let give_up = came + request.as_ref().map_or(Duration::ZERO, Request::patience);
+        let outcome = match request {
+            Ok(request) => self.perform(request, message.subject, message.parcel.blob).await,
+            Err(fault) => Err(fault),
+        };
+        self.send(&reply, envelope::answer(outcome), give_up).await;
         drop(permit);
         self.count(Event::Ended);
     }
 
-    async fn perform(&self, message: Message) -> std::result::Result<(A, Bytes), Fault> {
-        let request = Request::<S>::read(&message.parcel.json)?;
+    async fn perform(
+        &self,
+        request: Request<S>,
+        subject: String,
+        blob: Bytes,
+    ) -> std::result::Result<(A, Bytes), Fault> {
         if request.is_late() {
             self.count(Event::Late);
             return Err(Reason::TooLate.into());
         }
-        let span = info_span!("rpc.serve", otel.kind = "server", subject = %message.subject);
+        let span = info_span!("rpc.serve", otel.kind = "server", %subject);
         traces::adopt(&span, request.traceparent.as_deref());
         let patience = request.body.only_reads().then(|| request.patience());
-        let call = Call { subject: message.subject, body: request.body, blob: message.parcel.blob };
+        let call = Call { subject, body: request.body, blob };
         let work = async { (self.handler)(call).await }.instrument(span);
         let work = AssertUnwindSafe(work).catch_unwind();
         let outcome = match patience {
@@ -229,12 +246,24 @@ where
         Fault::internal(format_args!("the service {} has panicked: {text}", S::NAME))
     }
 
-    async fn send(&self, reply: &str, answer: Parcel) {
-        let Err(error) = self.server.bus.publish(reply, answer).await else { return };
+    async fn send(&self, reply: &str, answer: Parcel, give_up: Instant) {
+        let Err(error) = self.publish(reply, answer, give_up).await else { return };
         tracing::warn!(service = S::NAME, %error, "an answer cannot be sent");
         self.count(Event::Unanswered);
         // What is wrong with the answer need not be wrong with this; and a caller may have gone away.
         let _ = self.server.bus.publish(reply, envelope::refusal(&Fault::internal(error))).await;
+    }
+
+    /// Once the bus can be reached, or until `give_up`.
+    async fn publish(&self, reply: &str, answer: Parcel, give_up: Instant) -> Result<()> {
+        let mut pauses = AWAY;
+        loop {
+            let (published, pause) = (self.server.bus.publish(reply, answer.clone()).await, pauses.pause());
+            match published {
+                Err(Error::Unavailable(_)) if Instant::now() + pause < give_up => sleep(pause).await,
+                outcome => return outcome,
+            }
+        }
     }
 
     fn count(&self, event: Event) {

@@ -29,11 +29,14 @@ pub fn command(sandbox: impl Token<SandboxId>, service: &str) -> String {
 /// The same to one incarnation alone, since an older one may still listen; `None` where there is never another.
 #[must_use]
 pub fn command_to(sandbox: impl Token<SandboxId>, incarnation: Option<Epoch>, service: &str) -> String {
-    let any = command(sandbox, service);
     match incarnation {
-        Some(epoch) => format!("{any}.{}", epoch.0),
-        None => any,
+        Some(epoch) => command_of(sandbox, service, epoch),
+        None => command(sandbox, service),
     }
+}
+
+fn command_of(sandbox: impl Token<SandboxId>, service: &str, epoch: impl Token<Epoch>) -> String {
+    format!("{}.{}", command(sandbox, service), epoch.token())
 }
 
 /// All that is sent to the worker of a sandbox.
@@ -42,28 +45,37 @@ pub fn commands(sandbox: impl Token<SandboxId>) -> String {
     format!("mh.cmd.{}.>", sandbox.token())
 }
 
-/// Whether it is a worker that hears what is sent on a subject: whoever asks it something may never be answered.
+/// Where a call to one incarnation is answered: it may publish there whenever it has signed in, and nobody else may. Each
+/// call has a `token` of its own. `None` for every other call.
 #[must_use]
-pub fn is_for_worker(subject: &str) -> bool {
-    subject.starts_with("mh.cmd.")
+pub fn answer(call: &str, token: &str) -> Option<String> {
+    let (sandbox, rest) = call.strip_prefix("mh.cmd.")?.split_once('.')?;
+    let (service, epoch) = rest.split_once('.')?;
+    epoch.parse::<u64>().is_ok().then(|| format!("mh.ans.{sandbox}.{epoch}.{service}.{token}"))
 }
 
-/// New credentials for the worker of a sandbox.
+/// What one incarnation answers to the calls of a service; `*` for all of them.
 #[must_use]
-pub fn credentials(sandbox: impl Token<SandboxId>) -> String {
-    command(sandbox, Renewal::NAME)
+pub fn answers(sandbox: impl Token<SandboxId>, epoch: impl Token<Epoch>, service: &str) -> String {
+    format!("mh.ans.{}.{}.{service}.*", sandbox.token(), epoch.token())
+}
+
+/// New credentials for one incarnation of a worker.
+#[must_use]
+pub fn credentials(sandbox: impl Token<SandboxId>, epoch: impl Token<Epoch>) -> String {
+    command_of(sandbox, Renewal::NAME, epoch)
 }
 
 /// The question to one incarnation whether it rests.
 #[must_use]
 pub fn rests(sandbox: impl Token<SandboxId>, epoch: impl Token<Epoch>) -> String {
-    format!("{}.{}", command(sandbox, RestCall::NAME), epoch.token())
+    command_of(sandbox, RestCall::NAME, epoch)
 }
 
 /// What every trusted part may publish to and nobody hears.
 #[must_use]
 pub fn nobody() -> String {
-    format!("mh.cmd.nobody.{}", Renewal::NAME)
+    format!("mh.cmd.nobody.{}.0", Renewal::NAME)
 }
 
 /// Calls from a worker for a service of the control plane.
@@ -203,14 +215,25 @@ mod tests {
         assert_eq!(model_notes(&sandbox, "c"), "mh.llm.a.c");
         assert_eq!(storage(Own, Own), "mh.hist.{{tag(sandbox)}}.{{tag(epoch)}}");
         assert_eq!(storage(&sandbox, Epoch(3)), "mh.hist.a.3");
-        assert_eq!(credentials(&sandbox), "mh.cmd.a.creds");
+        assert_eq!(credentials(&sandbox, Epoch(3)), "mh.cmd.a.creds.3");
+        assert_eq!(answers(Own, Own, "*"), "mh.ans.{{tag(sandbox)}}.{{tag(epoch)}}.*.*");
         assert_eq!(command_to(&sandbox, Some(Epoch(3)), "git"), "mh.cmd.a.git.3");
         assert_eq!(model_pieces(&sandbox, Epoch(3), "c"), "_INBOX_a_3.llm.c");
         assert!(covers(ALL_MODEL_PIECES, &model_pieces(&sandbox, Epoch(1), "x")));
-        assert!(covers(&credentials(Every), &nobody()));
-        assert!(
-            is_for_worker(&command_to(&sandbox, Some(Epoch(3)), "git")) && !is_for_worker(&records(&sandbox))
-        );
+        assert!(covers(&credentials(Every, Every), &nobody()));
+    }
+
+    #[test]
+    fn a_worker_answers_where_only_it_may() {
+        let sandbox = SandboxId::parse("a").unwrap();
+        let answer = |call: &str| super::answer(call, "t");
+        let of_git = answer(&command_to(&sandbox, Some(Epoch(3)), "git")).unwrap();
+        assert_eq!(of_git, "mh.ans.a.3.git.t");
+        assert!(covers(&answers(&sandbox, Epoch(3), "git"), &of_git));
+        assert!(!covers(&answers(&sandbox, Epoch(4), "*"), &of_git));
+        for other in [command_to(&sandbox, None, "git"), records(&sandbox), storage(&sandbox, Epoch(3))] {
+            assert_eq!(answer(&other), None, "{other}");
+        }
     }
 
     #[test]

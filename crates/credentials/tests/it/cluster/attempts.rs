@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use async_nats::header::{HeaderMap, HeaderName, HeaderValue};
+use serde_json::json;
 
 use super::store;
 
@@ -14,9 +15,9 @@ pub fn targets() -> BTreeSet<String> {
         for service in ["conversation", "bash", "file", "git", "creds", "metrics", "x.y"] {
             all.insert(format!("mh.cmd.{sandbox}.{service}"));
         }
-        for subject in
-            ["live.@.log", "live.@._metrics", "rec.@", "hist.@.1", "llm.@", "llm.@.cancel", "pub.evt.@.log"]
-        {
+        let said = ["live.@.log", "live.@._metrics", "ans.@.1.bash.x"];
+        let asked = ["rec.@", "hist.@.1", "llm.@", "llm.@.cancel", "pub.evt.@.log"];
+        for subject in said.into_iter().chain(asked) {
             all.insert(format!("mh.{}", subject.replace('@', sandbox)));
         }
         all.extend((0..store::PARTITIONS).map(|p| format!("mh.evt.{p}.{sandbox}.log")));
@@ -39,6 +40,9 @@ pub fn targets() -> BTreeSet<String> {
             "mh.hist.a.1.x",
             "mh.live.a",
             "mh.live.a.x.y",
+            "mh.ans.a.2.bash.x",
+            "mh.ans.a.1.bash",
+            "mh.ans.a.1.bash.x.y",
             "MH.rec.a",
             "mh",
             "mh.rec",
@@ -162,7 +166,26 @@ pub fn body(subject: &str) -> String {
 }
 
 /// What a worker may publish to.
-pub const OWN: [&str; 5] = ["mh.live.a.log", "mh.rec.a", "mh.hist.a.1", "mh.llm.a", "mh.llm.a.cancel"];
+pub const OWN: [&str; 6] =
+    ["mh.live.a.log", "mh.ans.a.1.bash.x", "mh.rec.a", "mh.hist.a.1", "mh.llm.a", "mh.llm.a.cancel"];
+
+/// Calls that would have something of others copied to where it is not meant for, and what they say: a stream may copy
+/// another, take subjects that it is not meant for, and republish what it keeps.
+pub fn stream_changes() -> impl Iterator<Item = (String, String)> {
+    let names = store::streams().into_iter().chain(["COPY".to_owned()]);
+    names.flat_map(|name| {
+        let changes = [
+            json!({ "sources": [{ "name": "EVENTS_0" }, { "name": "KV_CONVERSATIONS" }] }),
+            json!({ "mirror": { "name": "EVENTS_0" } }),
+            json!({ "subjects": ["mh.llm.>", "mh.rec.>"] }),
+            json!({ "republish": { "src": ">", "dest": "mh.pub.kv.LEASES.>" } }),
+        ];
+        changes.into_iter().flat_map(move |mut change| {
+            change["name"] = json!(name);
+            ["CREATE", "UPDATE"].map(|verb| (format!("$JS.API.STREAM.{verb}.{name}"), change.to_string()))
+        })
+    })
+}
 
 /// Headers that streams obey.
 pub fn headers() -> Vec<HeaderMap> {

@@ -16,6 +16,7 @@ pub async fn connect(url: &str, name: &str, credentials: Credentials) -> Connect
         urls: vec![url.to_owned()],
         credentials: Some(credentials),
         ca: None,
+        servers: Vec::new(),
         name: name.to_owned(),
         inbox: None,
     };

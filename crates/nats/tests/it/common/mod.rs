@@ -21,7 +21,8 @@ use types::{LogId, SandboxId, Seq};
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
 pub fn options(url: String) -> Options {
-    Options { urls: vec![url], credentials: None, ca: None, name: "test".to_owned(), inbox: None }
+    let name = "test".to_owned();
+    Options { urls: vec![url], credentials: None, ca: None, servers: Vec::new(), name, inbox: None }
 }
 
 pub async fn connection(url: String) -> Connection {
