@@ -153,7 +153,9 @@ impl Actor {
             None => String::new(),
         };
         let cause = Cause { reason: trouble.reason(), message: trouble.to_string(), log };
-        let allocation = view.allocation.value.clone();
+        // What was found may be newer than what is arranged, where that comes from a backup.
+        let epoch = view.epoch().max(view.allocation.value.epoch);
+        let allocation = Allocation { epoch, ..view.allocation.value.clone() };
         self.record(cause, allocation, view.allocation.expect, view, memory, now).await
     }
 
@@ -175,13 +177,15 @@ impl Actor {
             FailureReason::DriverUnavailable => memory.failures.excuse(DRIVER_RETRY),
             _ => memory.failures.note(now.instant),
         };
+        memory.retry_after(verdict.wait, now.instant);
         memory.course.fail(now.instant, &self.metrics);
-        let at = failed_at(view, now);
         tracing::warn!(sandbox.id = %view.sandbox, epoch = allocation.epoch.0, ?reason, message, "no worker");
         // Nobody wakes what waits in the pool.
         let is_final = self.gives_up && verdict.is_enough && view.tenant().is_some();
-        let retry_at = at + millis(verdict.wait);
-        let failure = Failure { reason, message, log, at: utc_of_unix(at), retry_at, is_final };
+        let retry_at = now.unix_ms + millis(verdict.wait);
+        let answers = memory.answered(allocation.epoch, view);
+        let failure =
+            Failure { reason, message, log, at: utc_of_unix(now.unix_ms), retry_at, is_final, answers };
         let allocation = Allocation {
             instance: String::new(),
             failures: verdict.count,
@@ -193,9 +197,15 @@ impl Actor {
     }
 
     async fn refuse(&self, reason: FailureReason, message: &str, view: &View, now: Moment) -> Result<()> {
-        let at = failed_at(view, now);
-        let (message, log) = (message.to_owned(), String::new());
-        let failure = Failure { reason, message, log, at: utc_of_unix(at), retry_at: at, is_final: false };
+        let failure = Failure {
+            reason,
+            message: message.to_owned(),
+            log: String::new(),
+            at: utc_of_unix(now.unix_ms),
+            retry_at: now.unix_ms,
+            is_final: false,
+            answers: view.wakes(),
+        };
         let allocation = Allocation { failure: Some(failure), ..view.allocation.value.clone() };
         self.allocate(view, &allocation, view.allocation.expect).await?;
         Ok(())
@@ -274,9 +284,4 @@ impl Actor {
     async fn allocate(&self, view: &View, allocation: &Allocation, expect: Expect) -> Result<u64> {
         records::put(self.kv.as_ref(), ALLOCATIONS, &view.sandbox, allocation, expect).await
     }
-}
-
-/// Never before the wake it answers, whatever the clocks of the two sides say.
-fn failed_at(view: &View, now: Moment) -> u64 {
-    view.wanted.as_ref().map_or(now.unix_ms, |wanted| now.unix_ms.max(wanted.value.touched_at))
 }

@@ -2,12 +2,15 @@
 
 use std::time::{Duration, Instant};
 
+use ports::Unchanged;
 use types::Epoch;
 
 use crate::course::Course;
 use crate::credentials::RENEWAL;
 use crate::failures::Failures;
 use crate::pulse::Pulse;
+use crate::records::Record;
+use crate::view::View;
 
 #[derive(Debug, Default)]
 pub struct Memory {
@@ -16,7 +19,13 @@ pub struct Memory {
     pub course: Course,
     /// The newest incarnation seen alive.
     pub seen: Option<Epoch>,
+    /// The newest incarnation that had its lease, and the newest wake then.
+    lived: Option<(Epoch, u64)>,
+    /// The revision of what is wanted.
+    wanted: Unchanged<Option<u64>>,
     unwanted_since: Option<Instant>,
+    /// After a failure.
+    retry_at: Option<Instant>,
     minted: Option<(Epoch, Instant)>,
     /// After a step that could not be taken.
     pub not_before: Option<Instant>,
@@ -30,6 +39,29 @@ impl Memory {
             return Duration::ZERO;
         }
         now.saturating_duration_since(*self.unwanted_since.get_or_insert(now))
+    }
+
+    /// How long nobody has written what is wanted. One that is seen for the first time counts as just written.
+    pub fn untouched_for(&mut self, view: &View, now: Instant) -> Duration {
+        self.wanted.age(view.wanted.as_ref().and_then(Record::revision), now)
+    }
+
+    pub fn retry_after(&mut self, wait: Duration, now: Instant) {
+        self.retry_at = Some(now + wait);
+    }
+
+    pub fn retry_in(&self, now: Instant) -> Duration {
+        self.retry_at.map_or(Duration::ZERO, |at| at.saturating_duration_since(now))
+    }
+
+    /// The worker of the view has its lease.
+    pub fn lives(&mut self, view: &View) {
+        self.lived = Some((view.epoch(), view.wakes()));
+    }
+
+    /// The newest wake that a failure of an incarnation answers: not those that had come after it had lived.
+    pub fn answered(&self, epoch: Epoch, view: &View) -> u64 {
+        self.lived.filter(|(lived, _)| *lived == epoch).map_or_else(|| view.wakes(), |(_, wakes)| wakes)
     }
 
     pub fn minted(&mut self, epoch: Epoch, now: Instant) {

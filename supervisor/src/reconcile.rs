@@ -11,7 +11,6 @@ use tokio::task::{self, JoinError, JoinSet};
 use types::SandboxId;
 use types::placement::FailureReason;
 
-use crate::RESYNC;
 use crate::act::Actor;
 use crate::decide::{Circumstances, Step, decide, is_known};
 use crate::memory::Memory;
@@ -20,6 +19,7 @@ use crate::pool;
 use crate::pulse::Sign;
 use crate::room::{Headroom, Limits};
 use crate::view::{self, Demand, View};
+use crate::{InstanceState, RESYNC};
 
 /// After a step that could not be taken.
 const HOLD_OFF: Duration = Duration::from_secs(1);
@@ -136,15 +136,21 @@ impl Reconciler {
         } else {
             Sign::Leased(RESYNC)
         };
+        let newest = view.newest_instance().map(|found| found.state);
+        if matches!((newest, sign), (Some(InstanceState::Running), Sign::Leased(_))) {
+            memory.lives(view);
+        }
         memory.seen = view.newest_instance().map(|found| found.instance.epoch).or(memory.seen);
         let circumstances = Circumstances {
             sign,
             was_seen: memory.seen == Some(view.allocation.value.epoch),
+            untouched_for: memory.untouched_for(view, now.instant),
+            retry_in: memory.retry_in(now.instant),
             unwanted_for: memory.unwanted_for(view.wanted.is_some(), now.instant),
             idle_limit: self.rules.idle_limit,
             renewal_is_due: self.rules.leases && memory.renewal_is_due(view.epoch(), now.instant),
         };
-        match (decide(view, &circumstances, now), view.tenant()) {
+        match (decide(view, &circumstances), view.tenant()) {
             (Step::Start(epoch), Some(tenant)) => match room.take(tenant) {
                 Ok(()) => Step::Start(epoch),
                 Err(_) if is_known(view, FailureReason::NoRoom) => Step::Wait(RESYNC),

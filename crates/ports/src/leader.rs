@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::{Bucket, Expect, Kv, Result, Value, Versioned};
+use crate::{Bucket, Expect, Kv, Result, Unchanged, Value, Versioned};
 
 /// In the time of a renewal.
 const TRIES: u32 = 5;
@@ -120,7 +120,7 @@ impl Candidate {
 
     /// `None` at shutdown.
     async fn wait_for_turn(&self, shutdown: &CancellationToken) -> Option<u64> {
-        let mut seen: Option<(u64, Instant)> = None;
+        let mut seen = Unchanged::default();
         loop {
             if shutdown.is_cancelled() {
                 return None;
@@ -130,7 +130,7 @@ impl Candidate {
                 Ok(None) => {}
                 Err(error) => {
                     // Nobody can renew while the store is away.
-                    seen = None;
+                    seen = Unchanged::default();
                     tracing::warn!(what = self.what, %error, "cannot find out who has the turn");
                 }
             }
@@ -141,21 +141,15 @@ impl Candidate {
         }
     }
 
-    async fn try_to_take(&self, seen: &mut Option<(u64, Instant)>) -> Result<Option<u64>> {
+    async fn try_to_take(&self, seen: &mut Unchanged<u64>) -> Result<Option<u64>> {
         let expect = match self.leases().get(self.key).await? {
             None => Expect::Absent,
-            Some(Versioned { revision, .. }) => match *seen {
-                Some((last, since)) if last == revision => {
-                    if since.elapsed() < self.timing.lifetime {
-                        return Ok(None);
-                    }
-                    Expect::Revision(revision)
-                }
-                _ => {
-                    *seen = Some((revision, Instant::now()));
+            Some(Versioned { revision, .. }) => {
+                if seen.age(revision, Instant::now().into_std()) < self.timing.lifetime {
                     return Ok(None);
                 }
-            },
+                Expect::Revision(revision)
+            }
         };
         self.leases().put(self.key, &self.name, expect).await
     }

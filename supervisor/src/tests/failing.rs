@@ -4,12 +4,13 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use types::Epoch;
-use types::buckets::LEASES;
-use types::placement::{Allocation, Failure, FailureReason, Lease, Want, for_clients};
+use types::buckets::{LEASES, SANDBOXES};
+use types::placement::{Allocation, Failure, FailureReason, Lease, Want, Wanted, for_clients};
 use types::time::utc_of_unix;
 
 use super::{SECOND, World, exited, instance, world};
 use crate::RESYNC;
+use crate::moment::Moment;
 use crate::reconcile::Reconciler;
 use crate::{InstanceState, StartError};
 
@@ -40,6 +41,7 @@ async fn a_worker_that_ended_is_recorded_with_its_last_words_and_comes_back() {
         at: utc_of_unix(world.start.unix_ms),
         retry_at: world.start.unix_ms + 1_000,
         is_final: false,
+        answers: 1,
     };
     let expected =
         Allocation { epoch: Epoch(1), instance: String::new(), failures: 1, failure: Some(failure) };
@@ -112,7 +114,7 @@ async fn five_failures_end_the_tries_until_somebody_wakes_it() {
     }
 
     let woken_at = now + 3_600 * SECOND;
-    world.want("a", Want::Running, woken_at.unix_ms).await;
+    world.want("a", Want::Running, 2).await;
     supervisor.settle(woken_at).await;
     assert_eq!(world.workers.instances(), [instance("a", 6)]);
     world.workers.set(instance("a", 6), exited(1));
@@ -132,13 +134,43 @@ async fn a_missing_image_is_told_at_once() {
 }
 
 #[tokio::test]
-async fn a_failure_is_never_older_than_the_wake_it_answers() {
+async fn however_far_off_the_clock_of_who_wakes_it_is_a_sandbox_is_tried_again_after_the_pause() {
     let world = world().await;
-    let ahead = world.start.unix_ms + 5_000;
+    let (mut supervisor, mut now) = (world.supervisor(), world.start);
     world.workers.refuse(Some(StartError::Failed("no".to_owned())));
-    world.want("a", Want::Running, ahead).await;
-    world.supervisor().settle(world.start).await;
-    assert_eq!(world.failure().await.unwrap().at, utc_of_unix(ahead));
+    for (wakes, clock) in [(1, now.unix_ms + 3_600_000), (2, now.unix_ms - 3_600_000)] {
+        let woken = Wanted { touched_at: clock, ..super::wanted(Want::Running, wakes) };
+        world.put(SANDBOXES, "a", &woken).await;
+        let (pause, tried) = (supervisor.settle(now).await, world.workers.stopped().len());
+        assert!(pause <= 2 * SECOND, "{pause:?}");
+        now = now + pause;
+        supervisor.settle(now).await;
+        assert_eq!(world.workers.stopped().len(), tried + 1);
+        assert_eq!(world.failure().await.unwrap().answers, wakes);
+    }
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_neither_hastens_a_try_nor_puts_it_off() {
+    let (world, mut supervisor) = started().await;
+    world.workers.set(instance("a", 1), exited(1));
+    supervisor.settle(world.start).await;
+    let clock_is = |unix_ms, moment: Moment| Moment { unix_ms, ..moment };
+    supervisor.settle(clock_is(world.start.unix_ms + 3_600_000, world.start)).await;
+    assert!(world.workers.instances().is_empty(), "it is too soon");
+    supervisor.settle(clock_is(1, world.start + SECOND)).await;
+    assert_eq!(world.workers.instances(), [instance("a", 2)]);
+}
+
+#[tokio::test]
+async fn the_end_of_a_worker_that_has_lived_answers_nobody_who_came_after_that() {
+    let (world, mut supervisor) = started().await;
+    world.lease("a", 1, 0).await;
+    supervisor.settle(world.start).await;
+    world.workers.set(instance("a", 1), exited(1));
+    world.want("a", Want::Running, 2).await;
+    supervisor.settle(world.start).await;
+    assert_eq!(world.failure().await.unwrap().answers, 1, "who has woken it since waits for the next worker");
 }
 
 #[tokio::test]

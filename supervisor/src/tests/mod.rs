@@ -92,8 +92,9 @@ impl World {
         Some(serde_json::from_slice(&entry.value).unwrap())
     }
 
-    async fn want(&self, sandbox: &str, want: Want, touched_at: u64) {
-        self.put(SANDBOXES, sandbox, &wanted(want, touched_at)).await;
+    /// After so many wakes.
+    async fn want(&self, sandbox: &str, want: Want, wakes: u64) {
+        self.put(SANDBOXES, sandbox, &wanted(want, wakes)).await;
     }
 
     async fn wanted(&self, sandbox: &str) -> Option<Want> {
@@ -148,16 +149,9 @@ impl Minter for Signed {
     }
 }
 
-fn wanted(want: Want, touched_at: u64) -> Wanted {
-    let place = "default".to_owned();
-    Wanted {
-        tenant: Some(TenantId::default()),
-        place,
-        want,
-        touched_at,
-        quiet_after: None,
-        has_guests: false,
-    }
+fn wanted(want: Want, wakes: u64) -> Wanted {
+    let (tenant, place) = (Some(TenantId::default()), "default".to_owned());
+    Wanted { tenant, place, want, wakes, ..Wanted::default() }
 }
 
 fn instance(sandbox: &str, epoch: u64) -> Instance {

@@ -91,7 +91,7 @@ async fn a_full_node_refuses_each_wake_anew() {
     supervisor.settle(world.start).await;
     let first = world.allocation("b").await.failure.unwrap();
     let later = world.start + 5 * SECOND;
-    world.want("b", Want::Running, later.unix_ms).await;
+    world.want("b", Want::Running, 2).await;
     supervisor.settle(later).await;
     let second = world.allocation("b").await.failure.unwrap();
     assert_eq!((first.reason, second.reason), (FailureReason::NoRoom, FailureReason::NoRoom));

@@ -124,7 +124,7 @@ async fn a_damaged_record_stops_work_on_its_sandbox_alone() {
 #[tokio::test]
 async fn a_running_worker_gets_new_credentials_once_they_are_due() {
     let world = world().await;
-    world.want("a", Want::Running, world.start.unix_ms).await;
+    world.want("a", Want::Running, 1).await;
     let mut sent = world.ports.bus.subscribe("mh.cmd.a.creds", None).await.unwrap();
     let mut supervisor = world.supervisor();
     supervisor.settle(world.start).await;

@@ -160,7 +160,7 @@ mod tests {
 
     fn wanted(place: &str, touched_at: u64) -> Wanted {
         let (tenant, place) = (Some(TenantId::default()), place.to_owned());
-        Wanted { tenant, place, want: Want::Paused, touched_at, quiet_after: None, has_guests: false }
+        Wanted { tenant, place, touched_at, ..Wanted::default() }
     }
 
     fn record(id: ConversationId, sandbox: &str) -> types::conversation::ConversationRecord {

@@ -92,7 +92,7 @@ impl Placement for Fleet {
             keeps
         };
         let wanted = records::change(self.kv.as_ref(), &record.sandbox, keep).await?;
-        Ok(wanted.is_some_and(|wanted| wanted.want != Want::Deleted))
+        Ok(wanted.is_some_and(|stored| stored.value.want != Want::Deleted))
     }
 
     async fn left(&self, sandbox: &SandboxId, id: ConversationId) -> ports::Result<bool> {
@@ -131,14 +131,14 @@ impl Placement for Fleet {
     }
 
     async fn rest_empty(&self, sandbox: &SandboxId) -> ports::Result<()> {
-        let seen = self.touched(sandbox);
+        let seen = self.wished(sandbox);
         let quiet = self.quiet(sandbox, |lease| lease.runs == 0 && lease.idle_seconds > 0);
         // Where it is busy for longer it is paused by its idleness, as any other.
         let Ok(quiet_after) = timeout(REST, quiet).await else { return Ok(()) };
         if self.is_used(sandbox).await? {
             return Ok(());
         }
-        self.pause(sandbox, quiet_after, seen).await
+        self.pause(sandbox, quiet_after, seen.as_ref()).await
     }
 
     async fn rest(&self, conversation: ConversationId) -> ports::Result<()> {
@@ -178,18 +178,18 @@ impl Fleet {
         if !may_rest() {
             return Ok(());
         }
-        let seen = self.touched(sandbox);
+        let seen = self.wished(sandbox);
         // Where no step was under way none is waited for.
         let patience = if status == Status::Paused { Duration::MAX } else { REST };
         match timeout(patience, self.quiet_without(sandbox, conversation)).await {
-            Ok(quiet_after) if may_rest() => self.pause(sandbox, quiet_after, seen).await,
+            Ok(quiet_after) if may_rest() => self.pause(sandbox, quiet_after, seen.as_ref()).await,
             _ => Ok(()),
         }
     }
 
-    /// When it was last wanted, as far as is known here.
-    fn touched(&self, sandbox: &SandboxId) -> u64 {
-        self.wanted.get(sandbox.as_str()).map_or(0, |seen| seen.value.touched_at)
+    /// What is wanted of it, as far as is known here.
+    fn wished(&self, sandbox: &SandboxId) -> Option<Wanted> {
+        self.wanted.get(sandbox.as_str()).map(|seen| seen.value)
     }
 
     /// Whether a conversation is still in the sandbox that `id` was in. In one of its own are only those that it has

@@ -21,9 +21,10 @@
 //! the store is away nobody can renew, and the worker goes on with what it has begun. So a call is given up by
 //! [`Fleet::wait_until_over`] only when its worker cannot answer any more.
 //!
-//! *Waiting* is always for a change of a mirror or for `patience`, whichever comes first. A failure counts only if it is
-//! newer than the wait: the one that is noted when a wait begins is the reason why somebody tries again. Who comes while
+//! *Waiting* is always for a change of a mirror or for `patience`, whichever comes first. Each wake has a number, and a
+//! failure says which it answers: one that answers an earlier wake is the reason why somebody tries again. Who comes while
 //! a sandbox starts waits with the others; only a touch that is [`RECENT`] is left out, so that a crowd makes one write.
+//! No clock of a machine is compared with another's: what is recent is what was heard of here a moment ago.
 //!
 //! *How it ends.* The mirrors end with the server's tasks; whoever waits for a change then returns. Nothing has to be
 //! given back: what this gateway wanted stands in the buckets, and any other goes on with it.
@@ -33,7 +34,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ports::rpc::{Code, Fault, Reason};
-use ports::{Kv, Ports};
+use ports::{Kv, Ports, Versioned};
 use readmodel::index::Index;
 use tokio::time::Instant;
 use types::buckets::{ALLOCATIONS, LEASES, PLACES, SANDBOXES, lifetime};
@@ -43,11 +44,11 @@ use types::{Epoch, SandboxId};
 
 use super::mirror::{Mirror, Seen};
 use super::resting::Resting;
-use super::{Cluster, records};
+use super::{Cluster, failure_of, records};
 use crate::Tasks;
 
-/// A sandbox that was touched so recently need not be touched again, in milliseconds.
-const RECENT: u64 = 1_000;
+/// A sandbox that was heard to be touched so recently need not be touched again.
+const RECENT: Duration = Duration::from_secs(1);
 
 pub struct Fleet {
     pub(super) index: Index,
@@ -85,21 +86,23 @@ impl Fleet {
         }
         let give_up = Instant::now() + self.cluster.patience;
         let (mut leases, mut allocations) = (self.leases.changes(), self.allocations.changes());
-        let known = self.allocations.get(sandbox.as_str()).map_or(0, |seen| seen.revision);
-        self.wake(sandbox).await?;
+        let mut wanted = self.wanted.changes();
+        let mut wish = self.wake(sandbox).await?;
         loop {
             if let Some(epoch) = self.living(sandbox) {
                 return Ok(epoch);
             }
-            let allocation = self.allocations.get(sandbox.as_str());
-            if let Some(failure) =
-                allocation.filter(|seen| seen.revision > known).and_then(|seen| seen.value.failure)
-            {
+            if let Some(failure) = self.failure(sandbox).filter(|failed| failed.answers >= wish.value.wakes) {
                 return Err(not_started(&failure));
+            }
+            if self.is_paused_since(sandbox, wish.revision) {
+                wish = self.wake(sandbox).await?;
+                continue;
             }
             tokio::select! {
                 _ = leases.changed() => {}
                 _ = allocations.changed() => {}
+                _ = wanted.changed() => {}
                 () = tokio::time::sleep_until(give_up) => return Err(self.too_late(sandbox)),
             }
         }
@@ -163,16 +166,16 @@ impl Fleet {
     }
 
     /// Has a sandbox paused, unless its worker is called for something after the first `quiet_after` calls. One without a worker
-    /// cannot be asked: it is not paused if it was wanted since it was `touched`, or may have been.
+    /// cannot be asked: it is paused only if what is wanted of it is as it was `seen`, and nobody may have found that recent.
     pub(super) async fn pause(
         &self,
         sandbox: &SandboxId,
         quiet_after: Option<u64>,
-        touched: u64,
+        seen: Option<&Wanted>,
     ) -> ports::Result<()> {
+        let may_be_waited_for = self.is_recent(sandbox);
         let pause = |wanted: &mut Wanted| {
-            let age = unix_ms().saturating_sub(wanted.touched_at);
-            let is_quiet = quiet_after.is_some() || wanted.touched_at <= touched && age >= RECENT;
+            let is_quiet = quiet_after.is_some() || seen == Some(wanted) && !may_be_waited_for;
             let runs = wanted.want == Want::Running && is_quiet;
             if runs {
                 (wanted.want, wanted.quiet_after) = (Want::Paused, quiet_after);
@@ -186,27 +189,39 @@ impl Fleet {
         self.wanted.get(sandbox.as_str()).is_some_and(|seen| seen.value.want == Want::Running)
     }
 
-    async fn wake(&self, sandbox: &SandboxId) -> Result<(), Fault> {
-        // One that has failed since it was touched is tried again only when it is touched again.
-        let has_failed = self.failure(sandbox).is_some();
+    /// Whether somebody has had it paused who knew of that wish.
+    fn is_paused_since(&self, sandbox: &SandboxId, wish: u64) -> bool {
+        let wanted = self.wanted.get(sandbox.as_str());
+        wanted.is_some_and(|seen| seen.revision > wish && seen.value.want != Want::Running)
+    }
+
+    fn is_recent(&self, sandbox: &SandboxId) -> bool {
+        self.wanted.get(sandbox.as_str()).is_some_and(|seen| seen.at.elapsed() < RECENT)
+    }
+
+    /// Answers the wish that is to be fulfilled.
+    async fn wake(&self, sandbox: &SandboxId) -> Result<Versioned<Wanted>, Fault> {
+        let (failure, is_recent) = (self.failure(sandbox), self.is_recent(sandbox));
         let touch = |wanted: &mut Wanted| {
-            let now = unix_ms();
-            let is_recent = now.saturating_sub(wanted.touched_at) < RECENT;
+            // One that has failed since it was touched is tried again only when it is touched again.
+            let has_failed = failure.as_ref().is_some_and(|failure| failure.answers >= wanted.wakes);
             let is_fresh = wanted.want == Want::Running && is_recent && !has_failed;
             if is_fresh || wanted.want == Want::Deleted {
                 return false;
             }
-            (wanted.want, wanted.touched_at, wanted.quiet_after) = (Want::Running, now, None);
+            (wanted.want, wanted.touched_at, wanted.quiet_after) = (Want::Running, unix_ms(), None);
+            wanted.wakes = wanted.wakes.saturating_add(1);
             true
         };
         match records::change(self.kv.as_ref(), sandbox, touch).await? {
-            Some(wanted) if wanted.want != Want::Deleted => Ok(()),
+            Some(stored) if stored.value.want != Want::Deleted => Ok(stored),
             _ => Err(Reason::SandboxDeleted.into()),
         }
     }
 
+    /// Why there is no instance.
     fn failure(&self, sandbox: &SandboxId) -> Option<Failure> {
-        self.allocations.get(sandbox.as_str())?.value.failure
+        failure_of(self.allocations.get(sandbox.as_str())?.value)
     }
 
     fn too_late(&self, sandbox: &SandboxId) -> Fault {

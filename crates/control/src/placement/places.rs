@@ -99,7 +99,8 @@ impl Fleet {
         let claim = |wanted: &mut Option<Wanted>| {
             let is_free = |wanted: &mut Wanted| wanted.tenant.is_none() && wanted.want != Want::Deleted;
             let Some(free) = wanted.take_if(is_free) else { return false };
-            *wanted = Some(claimed(free.want, tenant, place));
+            *wanted =
+                Some(Wanted { wakes: free.wakes.saturating_add(1), ..claimed(free.want, tenant, place) });
             true
         };
         let stored = records::sandboxes(self.kv.as_ref()).change(sandbox.as_str(), claim).await?;
@@ -139,7 +140,7 @@ impl Fleet {
 
 fn claimed(want: Want, tenant: &TenantId, place: &str) -> Wanted {
     let (tenant, place, touched_at) = (Some(tenant.clone()), place.to_owned(), unix_ms());
-    Wanted { tenant, place, want, touched_at, quiet_after: None, has_guests: false }
+    Wanted { tenant, place, want, touched_at, ..Wanted::default() }
 }
 
 fn owns(wanted: &Wanted, tenant: &TenantId, place: &str) -> bool {

@@ -67,14 +67,7 @@ impl Supervisor {
     /// A worker without an owner, as the warm pool has them.
     pub async fn add_to_pool(&self, name: &str) -> SandboxId {
         let sandbox = SandboxId::parse(name).unwrap();
-        let wanted = Wanted {
-            tenant: None,
-            place: String::new(),
-            want: Want::Running,
-            touched_at: 0,
-            quiet_after: None,
-            has_guests: false,
-        };
+        let wanted = Wanted { want: Want::Running, ..Wanted::default() };
         self.put(SANDBOXES, &sandbox, &wanted).await;
         self.start(&sandbox).await;
         sandbox
@@ -125,6 +118,7 @@ impl Supervisor {
             match (wanted.want, failure) {
                 (Want::Running, None) if !runs => self.start(&sandbox).await,
                 (Want::Running, Some(failure)) if !runs => {
+                    let failure = Failure { answers: wanted.wakes, ..failure };
                     self.next_epoch(&sandbox, Some(failure)).await;
                 }
                 (Want::Paused | Want::Deleted, _) if runs => self.kill(&sandbox, false).await,
@@ -161,5 +155,6 @@ fn failure(message: &str) -> Failure {
         at: time::utc_now(),
         retry_at: 0,
         is_final: true,
+        answers: 0,
     }
 }
