@@ -84,7 +84,9 @@ impl Actor {
         if before.failure.as_ref().is_some_and(|failure| failure.is_final) {
             memory.failures.forget();
         }
-        let allocation = Allocation { epoch, instance: instance.name(&self.cluster), ..before.clone() };
+        // What was wrong with an earlier one says nothing of this one.
+        let instance_name = instance.name(&self.cluster);
+        let allocation = Allocation { epoch, instance: instance_name, failure: None, ..before.clone() };
         let revision = self.allocate(view, &allocation, view.allocation.expect).await?;
         memory.course.begin(epoch, now.instant);
         match self.launch(&instance).await {
@@ -175,7 +177,8 @@ impl Actor {
         }
         let verdict = match reason {
             FailureReason::DriverUnavailable => memory.failures.excuse(DRIVER_RETRY),
-            _ => memory.failures.note(now.instant),
+            _ if memory.is_excused => memory.failures.excuse(DRIVER_RETRY),
+            _ => memory.failures.note(allocation.epoch, now.instant),
         };
         memory.retry_after(verdict.wait, now.instant);
         memory.course.fail(now.instant, &self.metrics);

@@ -11,7 +11,7 @@ use crate::trouble::Trouble;
 use crate::view::View;
 use crate::{Instance, InstanceState};
 
-/// How soon an unanswering driver is asked again.
+/// How soon an unanswering driver is asked again, and how soon it is looked whether an instance that is leaving is gone.
 pub const DRIVER_RETRY: Duration = Duration::from_secs(2);
 
 /// For clients.
@@ -20,7 +20,7 @@ pub const NO_DRIVER: &str = "The container service does not answer.";
 /// What a worker that is asked to end gets to do so.
 pub const STOPPING: Duration = Duration::from_secs(10);
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
     /// Nothing, until something changes or this time has passed.
     Wait(Duration),
@@ -117,6 +117,7 @@ fn keep_running(view: &View, wanted: &Wanted, circumstances: &Circumstances) -> 
         return Step::Stop { instances: older, release: false };
     }
     match (newest.state, circumstances.sign) {
+        (InstanceState::Leaving, _) => Step::Wait(DRIVER_RETRY),
         (InstanceState::Exited { code }, _) => Step::Fail(Trouble::Exited { instance, code }),
         (InstanceState::Running, Sign::Late) => Step::Fail(Trouble::Late(instance)),
         (InstanceState::Running, Sign::Lost) => Step::Fail(Trouble::Lost(instance)),

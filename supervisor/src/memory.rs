@@ -10,6 +10,7 @@ use crate::credentials::RENEWAL;
 use crate::failures::Failures;
 use crate::pulse::Pulse;
 use crate::records::Record;
+use crate::repeats::Repeats;
 use crate::view::View;
 
 #[derive(Debug, Default)]
@@ -27,8 +28,11 @@ pub struct Memory {
     /// After a failure.
     retry_at: Option<Instant>,
     minted: Option<(Epoch, Instant)>,
-    /// After a step that could not be taken.
-    pub not_before: Option<Instant>,
+    pub repeats: Repeats,
+    /// Whether nothing that goes wrong is its own fault now.
+    pub is_excused: bool,
+    /// The last outage that is known to it.
+    outage: u64,
 }
 
 impl Memory {
@@ -39,6 +43,13 @@ impl Memory {
             return Duration::ZERO;
         }
         now.saturating_duration_since(*self.unwanted_since.get_or_insert(now))
+    }
+
+    /// Begins to listen anew where there was an outage since, in which nobody could renew anything.
+    pub fn bear_with(&mut self, outages: u64) {
+        if self.outage != outages {
+            (self.outage, self.pulse) = (outages, Pulse::default());
+        }
     }
 
     /// How long nobody has written what is wanted. One that is seen for the first time counts as just written.

@@ -72,18 +72,21 @@ impl Candidate {
         Self { kv: kv.clone(), bucket, key, what, name, timing }
     }
 
-    /// Does `work` whenever this is the leader, until `shutdown`. The token `work` is given is cancelled
-    /// when it must end; the record is given back afterwards.
-    pub async fn lead<W>(&self, shutdown: &CancellationToken, work: impl Fn(CancellationToken) -> W)
-    where
-        W: Future<Output = ()>,
-    {
+    /// Does `work` whenever this is the leader, until `shutdown`; answers what came of it the last time. The token `work` is
+    /// given is cancelled when it must end; the record is given back afterwards.
+    pub async fn lead<W: Future>(
+        &self,
+        shutdown: &CancellationToken,
+        work: impl Fn(CancellationToken) -> W,
+    ) -> Option<W::Output> {
+        let mut last = None;
         while let Some(revision) = self.wait_for_turn(shutdown).await {
             tracing::info!(what = self.what, "this process has the turn from now on");
             let stop = shutdown.child_token();
-            self.holding(revision, &stop, work(stop.clone())).await;
+            last = Some(self.holding(revision, &stop, work(stop.clone())).await);
             tracing::info!(what = self.what, "this process has the turn no longer");
         }
+        last
     }
 
     /// Does `work` once, as soon as this has its turn; `None` where that was lost before the end, with which the work was dropped.

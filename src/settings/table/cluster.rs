@@ -171,7 +171,7 @@ pub(super) const SUPERVISOR: Section = Section {
             "end_sandboxes",
             Flag,
             "false",
-            "End the workers when the supervisor is told to end. The next one starts them again.",
+            "End the workers when the supervisor that schedules is told to end. The next one starts them again.",
         ),
         setting(
             "sandbox_root",

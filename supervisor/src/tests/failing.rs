@@ -83,15 +83,17 @@ async fn what_ended_with_an_earlier_supervisor_is_started_at_once() {
 }
 
 #[tokio::test]
-async fn a_failure_is_forgotten_once_a_worker_has_its_lease() {
+async fn a_failure_says_nothing_of_the_next_start() {
     let (world, mut supervisor) = started().await;
     world.workers.set(instance("a", 1), exited(1));
     supervisor.settle(world.start).await;
     supervisor.settle(world.start + SECOND).await;
-    assert!(world.failure().await.is_some(), "it may fail again");
-    world.lease("a", 2, 0).await;
-    supervisor.settle(world.start + 2 * SECOND).await;
-    assert_eq!(world.failure().await, None);
+    let allocation = world.allocation("a").await;
+    assert_eq!(
+        (allocation.failure, allocation.failures),
+        (None, 1),
+        "how often it has failed is known still"
+    );
 }
 
 #[tokio::test]
@@ -263,4 +265,34 @@ async fn a_unit_that_exited_while_nobody_looked_is_not_taken_for_running() {
     successor.settle(world.start + SECOND).await;
     successor.settle(world.start + 2 * SECOND).await;
     assert_eq!(world.workers.instances(), [instance("a", 2)]);
+}
+
+#[tokio::test]
+async fn an_instance_that_is_being_removed_is_waited_for_and_no_failure_until_it_is_gone() {
+    let (world, mut supervisor) = started().await;
+    world.workers.set(instance("a", 1), InstanceState::Leaving);
+    for seconds in [0, 16, 20, 21, 60] {
+        let wait = supervisor.settle(world.start + seconds * SECOND).await;
+        assert!((SECOND..=5 * SECOND).contains(&wait), "{wait:?}");
+    }
+    assert_eq!((world.failure().await, world.workers.stopped()), (None, vec![]));
+    world.workers.lose(&instance("a", 1));
+    supervisor.settle(world.start + 61 * SECOND).await;
+    assert_eq!(world.allocation("a").await.failures, 1);
+    supervisor.settle(world.start + 62 * SECOND).await;
+    assert_eq!(world.workers.instances(), [instance("a", 2)]);
+}
+
+#[tokio::test]
+async fn what_stays_after_it_was_ended_is_ended_again_with_growing_pauses_and_has_failed_once() {
+    let (world, mut supervisor) = started().await;
+    world.workers.nothing_ends.store(true, Ordering::Relaxed);
+    world.workers.set(instance("a", 1), exited(1));
+    for tenths in 0..1_000 {
+        supervisor.settle(world.start + tenths * SECOND / 10).await;
+    }
+    let stops = world.workers.stopped().len();
+    assert!((8..=30).contains(&stops), "{stops} in 100 seconds");
+    let allocation = world.allocation("a").await;
+    assert_eq!((allocation.failures, allocation.failure.unwrap().is_final), (1, false));
 }

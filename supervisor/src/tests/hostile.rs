@@ -17,6 +17,7 @@ async fn a_lease_that_cannot_be_read_does_not_take_its_sandbox_out_of_management
     let mut supervisor = world.supervisor();
     supervisor.settle(world.start).await;
     world.ports.kv.put(LEASES, "a", "x".into(), Expect::Anything).await.unwrap();
+    supervisor.settle(world.start + (STARTING - SECOND)).await;
     supervisor.settle(world.start + STARTING).await;
     assert!(world.workers.instances().is_empty(), "it had its time to take a lease");
     assert_eq!(world.ports.kv.get(LEASES, "a").await, Ok(None), "and nothing of it stays");

@@ -19,7 +19,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use telemetry::metrics::Metrics;
 use tempfile::TempDir;
-use types::buckets::{ALLOCATIONS, LEASES, SANDBOXES};
+use types::buckets::{ALLOCATIONS, DEPUTIES_KEY, LEASES, SANDBOXES};
 use types::placement::{Allocation, Credentials, Lease, Want, Wanted};
 use types::{Epoch, SandboxId, TenantId};
 
@@ -125,6 +125,8 @@ impl World {
 impl Reconciler {
     /// Looks until there is nothing left to do at this time; answers how long.
     async fn settle(&mut self, now: Moment) -> Duration {
+        // As a gateway does that serves workers.
+        let _ = self.kv().put(LEASES, DEPUTIES_KEY, "{}".into(), Expect::Anything).await;
         for _ in 0..20 {
             let next = self.look(now).await.unwrap();
             if self.is_at_rest() && !next.is_zero() {

@@ -1,11 +1,13 @@
 //! What is wanted runs, once.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
 use ports::{Delivery, Error, Expect};
 use telemetry::metrics::Metrics;
+use tokio::sync::Barrier;
 use tokio_util::sync::CancellationToken;
 use types::buckets::{ALLOCATIONS, SANDBOXES};
 use types::placement::{Allocation, Want};
@@ -209,6 +211,46 @@ async fn a_changed_record_is_acted_on_long_before_the_next_look_is_due() {
         let acted = tokio::time::timeout(5 * SECOND, allocations.next()).await;
         assert!(matches!(acted, Ok(Some(_))), "{want:?} was not acted on");
     }
+    shutdown.cancel();
+    running.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_supervisor_that_only_waits_for_its_turn_ends_nobodys_workers() {
+    let world = world().await;
+    let run = |shutdown: &CancellationToken| {
+        let (ports, workers) = (world.ports.clone(), world.workers.clone());
+        tokio::spawn(crate::run(cluster_that(true), ports, workers, shutdown.clone()))
+    };
+    let (leads, waits) = (CancellationToken::new(), CancellationToken::new());
+    let leading = run(&leads);
+    world.want("a", Want::Running, 1).await;
+    world.until_running(1).await;
+    let waiting = run(&waits);
+    // It has seen that another leads, and will see it again.
+    tokio::time::sleep(SECOND).await;
+    waits.cancel();
+    waiting.await.unwrap().unwrap();
+    assert_eq!(world.workers.instances(), [instance("a", 1)]);
+    leads.cancel();
+    leading.await.unwrap().unwrap();
+    assert!(world.workers.instances().is_empty());
+}
+
+#[tokio::test]
+async fn steps_that_end_together_are_one_reason_to_look() {
+    const AT_ONCE: usize = 16;
+    let world = world().await;
+    *world.workers.starts_together.lock().unwrap() = Some(Arc::new(Barrier::new(AT_ONCE)));
+    for number in 0..10 * AT_ONCE {
+        world.want(&format!("s{number}"), Want::Running, 1).await;
+    }
+    let shutdown = CancellationToken::new();
+    let running =
+        tokio::spawn(crate::run(cluster(), world.ports.clone(), world.workers.clone(), shutdown.clone()));
+    world.until_running(10 * AT_ONCE).await;
+    let looks = world.workers.lists.load(Ordering::Relaxed);
+    assert!(looks < 5 * AT_ONCE, "{looks} looks for {} starts", 10 * AT_ONCE);
     shutdown.cancel();
     running.await.unwrap().unwrap();
 }
