@@ -71,6 +71,8 @@ impl Actor {
             Step::Stop { instances, release } => self.stop(instances, release, view, now).await,
             Step::Fail(trouble) => self.fail(trouble, view, memory, now).await,
             Step::Refuse(reason, message) => self.refuse(reason, message, view, now).await,
+            Step::Grant => self.grant(view).await,
+            Step::TurnOut(message) => self.turn_out(message, view, now).await,
             Step::Pause => self.pause(view).await,
             Step::Erase => self.erase(view).await,
             Step::Renew(instance) => self.renew(&instance, memory, now).await,
@@ -200,18 +202,25 @@ impl Actor {
     }
 
     async fn refuse(&self, reason: FailureReason, message: &str, view: &View, now: Moment) -> Result<()> {
-        let failure = Failure {
-            reason,
-            message: message.to_owned(),
-            log: String::new(),
-            at: utc_of_unix(now.unix_ms),
-            retry_at: now.unix_ms,
-            is_final: false,
-            answers: view.wakes(),
-        };
-        let allocation = Allocation { failure: Some(failure), ..view.allocation.value.clone() };
+        let failure = Some(refusal(reason, message, view, now));
+        let allocation = Allocation { failure, ..view.allocation.value.clone() };
         self.allocate(view, &allocation, view.allocation.expect).await?;
         Ok(())
+    }
+
+    async fn grant(&self, view: &View) -> Result<()> {
+        self.rewrite(view, |wanted| Wanted { is_claimed: false, ..wanted }).await
+    }
+
+    /// Nobody has used it: from the end on it is as if it had been refused its start.
+    async fn turn_out(&self, message: &str, view: &View, now: Moment) -> Result<()> {
+        for found in view.instances.iter().flatten() {
+            self.end(&found.instance, STOPPING, view).await?;
+        }
+        let failure = Some(refusal(FailureReason::NoRoom, message, view, now));
+        let allocation = Allocation { instance: String::new(), failure, ..view.allocation.value.clone() };
+        self.allocate(view, &allocation, view.allocation.expect).await?;
+        self.grant(view).await
     }
 
     /// Loses against a wake: the record must be the one the decision was made on.
@@ -286,5 +295,17 @@ impl Actor {
 
     async fn allocate(&self, view: &View, allocation: &Allocation, expect: Expect) -> Result<u64> {
         records::put(self.kv.as_ref(), ALLOCATIONS, &view.sandbox, allocation, expect).await
+    }
+}
+
+fn refusal(reason: FailureReason, message: &str, view: &View, now: Moment) -> Failure {
+    Failure {
+        reason,
+        message: message.to_owned(),
+        log: String::new(),
+        at: utc_of_unix(now.unix_ms),
+        retry_at: now.unix_ms,
+        is_final: false,
+        answers: view.wakes(),
     }
 }

@@ -34,6 +34,10 @@ pub enum Step {
     Fail(Trouble),
     /// Note why there is no instance, which is not its fault.
     Refuse(FailureReason, &'static str),
+    /// Let its tenant use what was taken from the warm pool.
+    Grant,
+    /// End what was taken from the warm pool: there is no room for it.
+    TurnOut(&'static str),
     /// Nobody has used it for long: want it paused.
     Pause,
     /// Remove instance, files and records.

@@ -184,13 +184,19 @@ impl Reconciler {
             idle_limit: self.rules.idle_limit,
             renewal_is_due: self.rules.leases && memory.renewal_is_due(view.epoch(), now.instant),
         };
-        match (decide(view, &circumstances), view.tenant()) {
-            (Step::Start(epoch), Some(tenant)) => match room.take(tenant) {
+        let step = decide(view, &circumstances);
+        let Some(tenant) = view.tenant() else { return step };
+        match step {
+            Step::Start(epoch) => match room.take(tenant) {
                 Ok(()) => Step::Start(epoch),
                 Err(_) if is_known(view, FailureReason::NoRoom) => Step::Wait(RESYNC),
                 Err(full) => Step::Refuse(FailureReason::NoRoom, full),
             },
-            (step, _) => step,
+            // It runs already: whether it may is asked here, as for a start.
+            Step::Wait(_) | Step::Adopt(_) | Step::Renew(_) | Step::Pause if is_to_be_granted(view) => {
+                room.take(tenant).map_or_else(Step::TurnOut, |()| Step::Grant)
+            }
+            step => step,
         }
     }
 
@@ -236,6 +242,10 @@ impl Reconciler {
         self.busy.retain(|_, step| *step != id);
         self.erasures.remove(&id);
     }
+}
+
+fn is_to_be_granted(view: &View) -> bool {
+    view.is_claimed() && view.wants_running() && view.newest_instance().is_some()
 }
 
 async fn take(

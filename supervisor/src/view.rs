@@ -47,6 +47,11 @@ impl View {
         self.wanted.as_ref().is_some_and(|wanted| wanted.value.want == Want::Running)
     }
 
+    /// Whether a gateway has taken it from the warm pool, and nobody has asked yet whether there is room for it.
+    pub fn is_claimed(&self) -> bool {
+        self.wanted.as_ref().is_some_and(|wanted| wanted.value.is_claimed)
+    }
+
     /// How often it was woken.
     pub fn wakes(&self) -> u64 {
         self.wanted.as_ref().map_or(0, |wanted| wanted.value.wakes)

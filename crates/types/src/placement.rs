@@ -26,6 +26,9 @@ pub struct Wanted {
     /// Whether a conversation was ever placed in it that it is not named after.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub has_guests: bool,
+    /// It came from the warm pool, running, and the supervisor has not granted it yet: nobody is to use it until then.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_claimed: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

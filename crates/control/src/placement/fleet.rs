@@ -13,7 +13,8 @@
 //! all four in memory ([`Mirror`]) and decides nothing that another gateway could not decide differently at the same
 //! time: what it writes is by compare-and-set, and says only what is wanted.
 //!
-//! *Ready* is a sandbox that is wanted to run and whose newest instance holds a lease. The mirrors lag, so that is a guess.
+//! *Ready* is a sandbox that is wanted to run and whose newest instance holds a lease; one that was claimed from the warm pool
+//! also has to be granted, for what a tenant may have is counted by the supervisor. The mirrors lag, so that is a guess.
 //! A wrong one costs a call that nobody takes, after which [`Fleet::wait_for_another`] asks once more; it never costs
 //! safety, for an older instance is fenced off by its epoch and not by what anybody believes about it.
 //!
@@ -81,7 +82,7 @@ impl Fleet {
 
     /// Returns once a worker of `sandbox` is alive; starts it if it is not wanted to run.
     pub(super) async fn wait_until_ready(&self, sandbox: &SandboxId) -> Result<Epoch, Fault> {
-        if let Some(epoch) = self.living(sandbox).filter(|_| self.is_wanted(sandbox)) {
+        if let Some(epoch) = self.living(sandbox).filter(|_| self.is_granted(sandbox)) {
             return Ok(epoch);
         }
         let give_up = Instant::now() + self.cluster.patience;
@@ -89,7 +90,7 @@ impl Fleet {
         let mut wanted = self.wanted.changes();
         let mut wish = self.wake(sandbox).await?;
         loop {
-            if let Some(epoch) = self.living(sandbox) {
+            if let Some(epoch) = self.living(sandbox).filter(|_| self.is_granted(sandbox)) {
                 return Ok(epoch);
             }
             if let Some(failure) = self.failure(sandbox).filter(|failed| failed.answers >= wish.value.wakes) {
@@ -185,8 +186,11 @@ impl Fleet {
         records::change(self.kv.as_ref(), sandbox, pause).await.map(drop)
     }
 
-    fn is_wanted(&self, sandbox: &SandboxId) -> bool {
-        self.wanted.get(sandbox.as_str()).is_some_and(|seen| seen.value.want == Want::Running)
+    /// Whether it is wanted to run, and its tenant may use it: of one from the warm pool the supervisor says so.
+    fn is_granted(&self, sandbox: &SandboxId) -> bool {
+        let may_be_used =
+            |wanted: &Wanted| wanted.want == Want::Running && wanted.tenant.is_some() && !wanted.is_claimed;
+        self.wanted.get(sandbox.as_str()).is_some_and(|seen| may_be_used(&seen.value))
     }
 
     /// Whether somebody has had it paused who knew of that wish.

@@ -99,8 +99,8 @@ impl Fleet {
         let claim = |wanted: &mut Option<Wanted>| {
             let is_free = |wanted: &mut Wanted| wanted.tenant.is_none() && wanted.want != Want::Deleted;
             let Some(free) = wanted.take_if(is_free) else { return false };
-            *wanted =
-                Some(Wanted { wakes: free.wakes.saturating_add(1), ..claimed(free.want, tenant, place) });
+            let (wakes, is_claimed) = (free.wakes.saturating_add(1), free.want == Want::Running);
+            *wanted = Some(Wanted { wakes, is_claimed, ..claimed(free.want, tenant, place) });
             true
         };
         let stored = records::sandboxes(self.kv.as_ref()).change(sandbox.as_str(), claim).await?;

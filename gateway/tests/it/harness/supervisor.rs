@@ -114,6 +114,12 @@ impl Supervisor {
             let sandbox = SandboxId::parse(&key).unwrap();
             let wanted: Wanted = serde_json::from_slice(&entry.value).unwrap();
             let runs = self.worker(&sandbox).is_some();
+            if wanted.is_claimed && runs {
+                let granted = serde_json::to_vec(&Wanted { is_claimed: false, ..wanted.clone() }).unwrap();
+                // Unless somebody was faster: of that there is a hint.
+                let expect = Expect::Revision(entry.revision);
+                let _ = self.0.ports.kv.put(SANDBOXES, &key, granted.into(), expect).await;
+            }
             let failure = self.0.failure.lock().unwrap().clone();
             match (wanted.want, failure) {
                 (Want::Running, None) if !runs => self.start(&sandbox).await,
