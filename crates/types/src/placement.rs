@@ -15,6 +15,9 @@ pub struct Wanted {
     /// What it stands for within its tenant: `default`, a workspace's name, or a conversation in hex.
     pub place: String,
     pub want: Want,
+    /// Whether that is a conversation: nobody else is in it but those that it has begotten, and it goes with it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_of_conversation: bool,
     /// Unix milliseconds of the last wake, by the clock of who has woken it: for people, and compared with nobody else's.
     pub touched_at: u64,
     /// How often it was woken: a failure says which of these wishes it answers.

@@ -13,7 +13,7 @@ use types::placement::{Lease, Want, Wanted};
 use types::time::unix_ms;
 use types::{ConversationId, Epoch, SandboxId, TenantId};
 
-use super::policy::{DEFAULT, place_of, worktrees_of};
+use super::policy::{DEFAULT, Place, place_of, worktrees_of};
 use super::{Creation, Fleet, Placement, Policy, Runtimes, SandboxStatus, records};
 
 /// How often a sandbox that others change at the same time is tried to be given up.
@@ -38,20 +38,20 @@ impl Placement for Fleet {
 
     async fn at(&self, tenant: &TenantId, path: &str) -> ports::Result<SandboxId> {
         let place = place_of(self.cluster.policy, &self.cluster.root, path);
-        self.sandbox_of(tenant, &place).await
+        self.sandbox_of(tenant, Place::Path(&place)).await
     }
 
     async fn seen_at(&self, tenant: &TenantId, path: &str) -> ports::Result<SandboxId> {
         let place = place_of(self.cluster.policy, &self.cluster.root, path);
         match self.known(tenant, &place).await? {
             Some(sandbox) => Ok(sandbox),
-            None => self.sandbox_of(tenant, DEFAULT).await,
+            None => self.sandbox_of(tenant, Place::Path(DEFAULT)).await,
         }
     }
 
     async fn of_new(&self, record: &ConversationRecord, alone: bool) -> ports::Result<SandboxId> {
         if alone || self.cluster.policy == Policy::Conversation {
-            return self.sandbox_of(&record.tenant, &record.id.hex()).await;
+            return self.sandbox_of(&record.tenant, Place::Conversation(&record.id.hex())).await;
         }
         self.at(&record.tenant, &record.workspace.working_dir).await
     }
@@ -121,10 +121,8 @@ impl Placement for Fleet {
 
     async fn unused(&self, sandbox: &SandboxId, id: ConversationId) -> ports::Result<()> {
         let stored = records::sandboxes(self.kv.as_ref()).get(sandbox.as_str()).await?;
-        // Where sandboxes are named after directories it may be that of one.
-        let is_own = self.cluster.policy != Policy::Workspace
-            && stored.is_some_and(|stored| stored.value.place == id.hex());
-        if is_own {
+        let is_own = |wanted: &Wanted| wanted.is_of_conversation && wanted.place == id.hex();
+        if stored.is_some_and(|stored| is_own(&stored.value)) {
             self.left(sandbox, id).await?;
         }
         Ok(())

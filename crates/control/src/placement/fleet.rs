@@ -240,3 +240,91 @@ impl Fleet {
 fn not_started(failure: &Failure) -> Fault {
     Fault::new(Code::Absent, failure.message.clone())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+
+    use types::placement::FailureReason;
+
+    use super::*;
+    use crate::placement::Policy;
+    use crate::placement::world::{World, wanted, world};
+
+    fn failed(epoch: u64, instance: &str, answers: u64) -> Allocation {
+        let (message, text) = ("The image is not there.".to_owned(), String::new());
+        let reason = FailureReason::ImageMissing;
+        let failure =
+            Failure { reason, message, log: text.clone(), at: text, retry_at: 0, is_final: true, answers };
+        let (epoch, instance) = (Epoch(epoch), instance.to_owned());
+        Allocation { epoch, instance, failures: 5, failure: Some(failure) }
+    }
+
+    async fn until_woken(world: &World, wakes: u64) {
+        while world.want("default").await.wakes < wakes {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn who_wakes_a_sandbox_is_not_told_why_an_earlier_start_had_failed() {
+        let world = world(Policy::Shared, &[("default", wanted("default", 1))]).await;
+        world.write(ALLOCATIONS, "default", &failed(1, "", 0)).await;
+        let starting = async {
+            until_woken(&world, 1).await;
+            // What the supervisor knows so far, and then the start.
+            world.write(ALLOCATIONS, "default", &failed(1, "", 0)).await;
+            world.write(ALLOCATIONS, "default", &failed(2, "unit", 0)).await;
+            while world.fleet.allocations.get("default").is_none_or(|seen| seen.value.epoch < Epoch(2)) {
+                tokio::task::yield_now().await;
+            }
+            world.runs("default", 2).await;
+        };
+        let sandbox = SandboxId::shared();
+        let (ready, ()) = tokio::join!(world.fleet.wait_until_ready(&sandbox), starting);
+        assert_eq!(ready, Ok(Epoch(2)));
+    }
+
+    #[tokio::test]
+    async fn a_failure_that_answers_a_wake_is_told_to_who_has_woken() {
+        let world = world(Policy::Shared, &[("default", wanted("default", 1))]).await;
+        let failing = async {
+            until_woken(&world, 1).await;
+            world.write(ALLOCATIONS, "default", &failed(1, "", 1)).await;
+        };
+        let sandbox = SandboxId::shared();
+        let (ready, ()) = tokio::join!(world.fleet.wait_until_ready(&sandbox), failing);
+        assert_eq!(ready.unwrap_err().public, "The image is not there.");
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_a_sandbox_that_somebody_has_paused_meanwhile_wakes_it_again() {
+        let world = world(Policy::Shared, &[("default", wanted("default", 1))]).await;
+        let pausing = async {
+            until_woken(&world, 1).await;
+            world.write(SANDBOXES, "default", &Wanted { wakes: 1, ..wanted("default", 1) }).await;
+            until_woken(&world, 2).await;
+            world.runs("default", 1).await;
+        };
+        let sandbox = SandboxId::shared();
+        let (ready, ()) = tokio::join!(world.fleet.wait_until_ready(&sandbox), pausing);
+        assert_eq!(ready, Ok(Epoch(1)));
+    }
+
+    #[tokio::test]
+    async fn what_was_taken_from_the_warm_pool_is_used_only_once_it_is_granted() {
+        let granted = Wanted { want: Want::Running, ..wanted("default", 1) };
+        let claimed = Wanted { is_claimed: true, ..granted.clone() };
+        let world = world(Policy::Shared, &[("default", claimed)]).await;
+        world.runs("default", 1).await;
+        let sandbox = SandboxId::shared();
+        while world.fleet.living(&sandbox).is_none() {
+            tokio::task::yield_now().await;
+        }
+        let mut waiting = pin!(world.fleet.wait_until_ready(&sandbox));
+        let soon = tokio::time::timeout(Duration::from_millis(300), waiting.as_mut());
+        assert!(soon.await.is_err(), "whether there is room for it is not known yet");
+        world.write(SANDBOXES, "default", &granted).await;
+        assert_eq!(waiting.await, Ok(Epoch(1)));
+    }
+}

@@ -16,6 +16,8 @@ mod resting;
 mod settings;
 mod single;
 mod workers;
+#[cfg(test)]
+mod world;
 
 use std::path::PathBuf;
 use std::sync::Arc;
