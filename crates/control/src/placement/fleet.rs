@@ -27,10 +27,9 @@
 //! a sandbox starts waits with the others; only a touch that is [`RECENT`] is left out, so that a crowd makes one write.
 //! No clock of a machine is compared with another's: what is recent is what was heard of here a moment ago.
 //!
-//! *How it ends.* The mirrors end with the server's tasks; whoever waits for a change then returns. Nothing has to be
+//! *How it ends.* The mirrors end with the server's tasks, and so does whoever waits for a change. Nothing has to be
 //! given back: what this gateway wanted stands in the buckets, and any other goes on with it.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,7 +42,7 @@ use types::placement::{Allocation, Failure, Lease, Want, Wanted};
 use types::time::unix_ms;
 use types::{Epoch, SandboxId};
 
-use super::mirror::{Mirror, Seen};
+use super::mirror::Mirror;
 use super::resting::Resting;
 use super::{Cluster, failure_of, records};
 use crate::Tasks;
@@ -86,8 +85,9 @@ impl Fleet {
             return Ok(epoch);
         }
         let give_up = Instant::now() + self.cluster.patience;
-        let (mut leases, mut allocations) = (self.leases.changes(), self.allocations.changes());
-        let mut wanted = self.wanted.changes();
+        let key = sandbox.as_str();
+        let (mut leases, mut allocations) = (self.leases.changes_of(key), self.allocations.changes_of(key));
+        let mut wanted = self.wanted.changes_of(key);
         let mut wish = self.wake(sandbox).await?;
         loop {
             if let Some(epoch) = self.living(sandbox).filter(|_| self.is_granted(sandbox)) {
@@ -101,9 +101,9 @@ impl Fleet {
                 continue;
             }
             tokio::select! {
-                _ = leases.changed() => {}
-                _ = allocations.changed() => {}
-                _ = wanted.changed() => {}
+                () = leases.next() => {}
+                () = allocations.next() => {}
+                () = wanted.next() => {}
                 () = tokio::time::sleep_until(give_up) => return Err(self.too_late(sandbox)),
             }
         }
@@ -112,24 +112,21 @@ impl Fleet {
     /// After nobody took a call although a lease says that a worker lives: waits a little for another one.
     pub(super) async fn wait_for_another(&self, sandbox: &SandboxId) -> Result<(), Fault> {
         const PAUSE: Duration = Duration::from_millis(100);
-        let mut leases = self.leases.changes();
+        let mut leases = self.leases.changes_of(sandbox.as_str());
         self.wake(sandbox).await?;
-        let _ = tokio::time::timeout(PAUSE, leases.changed()).await;
+        let _ = tokio::time::timeout(PAUSE, leases.next()).await;
         Ok(())
     }
 
     /// Returns once `epoch` is over: a newer one has begun, which none does while the instance of the last is there, or
     /// its instance was given back. Cancel safe.
     pub(super) async fn wait_until_over(&self, sandbox: &SandboxId, epoch: Epoch) {
-        let (mut leases, mut allocations) = (self.leases.changes(), self.allocations.changes());
+        let key = sandbox.as_str();
+        let (mut leases, mut allocations) = (self.leases.changes_of(key), self.allocations.changes_of(key));
         while !self.has_ended(sandbox, epoch) {
-            let changed = tokio::select! {
-                changed = leases.changed() => changed,
-                changed = allocations.changed() => changed,
-            };
-            // An error says that the server stops.
-            if changed.is_err() {
-                return;
+            tokio::select! {
+                () = leases.next() => {}
+                () = allocations.next() => {}
             }
         }
     }
@@ -143,14 +140,16 @@ impl Fleet {
     /// Returns when the worker reports, from now on, what `is_quiet` tells by; or is gone. Answers how many calls it had
     /// been sent by then.
     pub(super) async fn quiet(&self, sandbox: &SandboxId, is_quiet: impl Fn(&Lease) -> bool) -> Option<u64> {
-        let mut leases = self.leases.changes();
+        let mut changes = self.leases.changes_of(sandbox.as_str());
         let known = self.leases.get(sandbox.as_str()).map_or(0, |seen| seen.revision);
-        let is_over = |leases: &BTreeMap<String, Seen<Lease>>| {
-            leases.get(sandbox.as_str()).is_none_or(|seen| seen.revision > known && is_quiet(&seen.value))
-        };
-        // An error says that the server stops.
-        let leases = leases.wait_for(is_over).await.ok()?;
-        leases.get(sandbox.as_str()).map(|seen| seen.value.calls)
+        loop {
+            // Without a lease it is gone.
+            let seen = self.leases.get(sandbox.as_str())?;
+            if seen.revision > known && is_quiet(&seen.value) {
+                return Some(seen.value.calls);
+            }
+            changes.next().await;
+        }
     }
 
     /// The newest incarnation, if it is alive.
