@@ -32,7 +32,7 @@ use crate::front::Front;
 use crate::gate::Gate;
 use crate::git::Git;
 use crate::handles::{About, Editor, Facade, Files, Marketplaces, Showing, Sockets};
-use crate::idempotency::Idempotency;
+use crate::idempotency::{Idempotency, Met};
 use crate::ingress::Ingress;
 use crate::offer::{Offer, Offered};
 use crate::readiness::Readiness;
@@ -127,7 +127,12 @@ impl App {
             },
             files: Files { workers: workers.clone(), activity: activity.clone(), tasks: tasks.clone() },
             git: Git::new(workers.clone(), activity.clone()),
-            idempotency: Idempotency { kv: ports.kv.clone(), tasks: tasks.clone(), json_limit },
+            idempotency: Idempotency {
+                kv: ports.kv.clone(),
+                met: Met::default(),
+                tasks: tasks.clone(),
+                json_limit,
+            },
             secret_health: rooms.shelves.health().clone(),
             readiness: Readiness::once(settled, ports.kv.clone()),
             sockets: Sockets {

@@ -71,6 +71,8 @@ impl Actor {
             Step::Stop { instances, release } => self.stop(instances, release, view, now).await,
             Step::Fail(trouble) => self.fail(trouble, view, memory, now).await,
             Step::Refuse(reason, message) => self.refuse(reason, message, view, now).await,
+            Step::Grant => self.grant(view).await,
+            Step::TurnOut(message) => self.turn_out(message, view, now).await,
             Step::Pause => self.pause(view).await,
             Step::Erase => self.erase(view).await,
             Step::Renew(instance) => self.renew(&instance, memory, now).await,
@@ -84,7 +86,9 @@ impl Actor {
         if before.failure.as_ref().is_some_and(|failure| failure.is_final) {
             memory.failures.forget();
         }
-        let allocation = Allocation { epoch, instance: instance.name(&self.cluster), ..before.clone() };
+        // What was wrong with an earlier one says nothing of this one.
+        let instance_name = instance.name(&self.cluster);
+        let allocation = Allocation { epoch, instance: instance_name, failure: None, ..before.clone() };
         let revision = self.allocate(view, &allocation, view.allocation.expect).await?;
         memory.course.begin(epoch, now.instant);
         match self.launch(&instance).await {
@@ -153,7 +157,9 @@ impl Actor {
             None => String::new(),
         };
         let cause = Cause { reason: trouble.reason(), message: trouble.to_string(), log };
-        let allocation = view.allocation.value.clone();
+        // What was found may be newer than what is arranged, where that comes from a backup.
+        let epoch = view.epoch().max(view.allocation.value.epoch);
+        let allocation = Allocation { epoch, ..view.allocation.value.clone() };
         self.record(cause, allocation, view.allocation.expect, view, memory, now).await
     }
 
@@ -173,15 +179,18 @@ impl Actor {
         }
         let verdict = match reason {
             FailureReason::DriverUnavailable => memory.failures.excuse(DRIVER_RETRY),
-            _ => memory.failures.note(now.instant),
+            _ if memory.is_excused => memory.failures.excuse(DRIVER_RETRY),
+            _ => memory.failures.note(allocation.epoch, now.instant),
         };
+        memory.retry_after(verdict.wait, now.instant);
         memory.course.fail(now.instant, &self.metrics);
-        let at = failed_at(view, now);
         tracing::warn!(sandbox.id = %view.sandbox, epoch = allocation.epoch.0, ?reason, message, "no worker");
         // Nobody wakes what waits in the pool.
         let is_final = self.gives_up && verdict.is_enough && view.tenant().is_some();
-        let retry_at = at + millis(verdict.wait);
-        let failure = Failure { reason, message, log, at: utc_of_unix(at), retry_at, is_final };
+        let retry_at = now.unix_ms + millis(verdict.wait);
+        let answers = memory.answered(allocation.epoch, view);
+        let failure =
+            Failure { reason, message, log, at: utc_of_unix(now.unix_ms), retry_at, is_final, answers };
         let allocation = Allocation {
             instance: String::new(),
             failures: verdict.count,
@@ -193,12 +202,25 @@ impl Actor {
     }
 
     async fn refuse(&self, reason: FailureReason, message: &str, view: &View, now: Moment) -> Result<()> {
-        let at = failed_at(view, now);
-        let (message, log) = (message.to_owned(), String::new());
-        let failure = Failure { reason, message, log, at: utc_of_unix(at), retry_at: at, is_final: false };
-        let allocation = Allocation { failure: Some(failure), ..view.allocation.value.clone() };
+        let failure = Some(refusal(reason, message, view, now));
+        let allocation = Allocation { failure, ..view.allocation.value.clone() };
         self.allocate(view, &allocation, view.allocation.expect).await?;
         Ok(())
+    }
+
+    async fn grant(&self, view: &View) -> Result<()> {
+        self.rewrite(view, |wanted| Wanted { is_claimed: false, ..wanted }).await
+    }
+
+    /// Nobody has used it: from the end on it is as if it had been refused its start.
+    async fn turn_out(&self, message: &str, view: &View, now: Moment) -> Result<()> {
+        for found in view.instances.iter().flatten() {
+            self.end(&found.instance, STOPPING, view).await?;
+        }
+        let failure = Some(refusal(FailureReason::NoRoom, message, view, now));
+        let allocation = Allocation { instance: String::new(), failure, ..view.allocation.value.clone() };
+        self.allocate(view, &allocation, view.allocation.expect).await?;
+        self.grant(view).await
     }
 
     /// Loses against a wake: the record must be the one the decision was made on.
@@ -278,7 +300,14 @@ impl Actor {
     }
 }
 
-/// Never before the wake it answers, whatever the clocks of the two sides say.
-fn failed_at(view: &View, now: Moment) -> u64 {
-    view.wanted.as_ref().map_or(now.unix_ms, |wanted| now.unix_ms.max(wanted.value.touched_at))
+fn refusal(reason: FailureReason, message: &str, view: &View, now: Moment) -> Failure {
+    Failure {
+        reason,
+        message: message.to_owned(),
+        log: String::new(),
+        at: utc_of_unix(now.unix_ms),
+        retry_at: now.unix_ms,
+        is_final: false,
+        answers: view.wakes(),
+    }
 }

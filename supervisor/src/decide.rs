@@ -4,16 +4,14 @@ use std::time::Duration;
 
 use types::Epoch;
 use types::placement::{Failure, FailureReason, Want, Wanted};
-use types::time::utc_of_unix;
 
 use crate::RESYNC;
-use crate::moment::Moment;
 use crate::pulse::Sign;
 use crate::trouble::Trouble;
 use crate::view::View;
 use crate::{Instance, InstanceState};
 
-/// How soon an unanswering driver is asked again.
+/// How soon an unanswering driver is asked again, and how soon it is looked whether an instance that is leaving is gone.
 pub const DRIVER_RETRY: Duration = Duration::from_secs(2);
 
 /// For clients.
@@ -22,7 +20,7 @@ pub const NO_DRIVER: &str = "The container service does not answer.";
 /// What a worker that is asked to end gets to do so.
 pub const STOPPING: Duration = Duration::from_secs(10);
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
     /// Nothing, until something changes or this time has passed.
     Wait(Duration),
@@ -36,6 +34,10 @@ pub enum Step {
     Fail(Trouble),
     /// Note why there is no instance, which is not its fault.
     Refuse(FailureReason, &'static str),
+    /// Let its tenant use what was taken from the warm pool.
+    Grant,
+    /// End what was taken from the warm pool: there is no room for it.
+    TurnOut(&'static str),
     /// Nobody has used it for long: want it paused.
     Pause,
     /// Remove instance, files and records.
@@ -52,6 +54,10 @@ pub struct Circumstances {
     pub was_seen: bool,
     /// How long there has been no record.
     pub unwanted_for: Duration,
+    /// How long what is wanted of it has stood as it is: each wake changes that.
+    pub untouched_for: Duration,
+    /// Until it may be tried again after a failure.
+    pub retry_in: Duration,
     /// Without use for so long, it is paused.
     pub idle_limit: Option<Duration>,
     pub renewal_is_due: bool,
@@ -60,7 +66,7 @@ pub struct Circumstances {
 /// What is found without a record is left alone so long: its record may be under way.
 const UNWANTED: Duration = Duration::from_secs(60);
 
-pub fn decide(view: &View, circumstances: &Circumstances, now: Moment) -> Step {
+pub fn decide(view: &View, circumstances: &Circumstances) -> Step {
     let Some(instances) = &view.instances else { return without_driver(view, circumstances.sign) };
     let all = || instances.iter().map(|found| found.instance.clone()).collect();
     let Some(wanted) = &view.wanted else {
@@ -77,7 +83,7 @@ pub fn decide(view: &View, circumstances: &Circumstances, now: Moment) -> Step {
             Step::Wait(RESYNC)
         }
         Want::Paused => Step::Stop { instances: all(), release: true },
-        Want::Running => keep_running(view, &wanted.value, circumstances, now),
+        Want::Running => keep_running(view, &wanted.value, circumstances),
     }
 }
 
@@ -102,11 +108,11 @@ pub fn is_known(view: &View, reason: FailureReason) -> bool {
 }
 
 fn is_woken_since(view: &View, failure: &Failure) -> bool {
-    view.wanted.as_ref().is_some_and(|wanted| utc_of_unix(wanted.value.touched_at) > failure.at)
+    view.wanted.as_ref().is_some_and(|wanted| wanted.value.wakes != failure.answers)
 }
 
-fn keep_running(view: &View, wanted: &Wanted, circumstances: &Circumstances, now: Moment) -> Step {
-    let Some(newest) = view.newest_instance() else { return bring_up(view, circumstances, now) };
+fn keep_running(view: &View, wanted: &Wanted, circumstances: &Circumstances) -> Step {
+    let Some(newest) = view.newest_instance() else { return bring_up(view, circumstances) };
     let instance = newest.instance.clone();
     let current = instance.epoch.max(view.allocation.value.epoch);
     let instances = view.instances.iter().flatten().map(|found| &found.instance);
@@ -115,17 +121,16 @@ fn keep_running(view: &View, wanted: &Wanted, circumstances: &Circumstances, now
         return Step::Stop { instances: older, release: false };
     }
     match (newest.state, circumstances.sign) {
+        (InstanceState::Leaving, _) => Step::Wait(DRIVER_RETRY),
         (InstanceState::Exited { code }, _) => Step::Fail(Trouble::Exited { instance, code }),
         (InstanceState::Running, Sign::Late) => Step::Fail(Trouble::Late(instance)),
         (InstanceState::Running, Sign::Lost) => Step::Fail(Trouble::Lost(instance)),
         (InstanceState::Running, Sign::Awaited(left)) => Step::Wait(left),
-        (InstanceState::Running, Sign::Leased(left)) => {
-            tend(view, wanted, instance, left, circumstances, now)
-        }
+        (InstanceState::Running, Sign::Leased(left)) => tend(view, wanted, instance, left, circumstances),
     }
 }
 
-fn bring_up(view: &View, circumstances: &Circumstances, now: Moment) -> Step {
+fn bring_up(view: &View, circumstances: &Circumstances) -> Step {
     let allocation = &view.allocation.value;
     if !allocation.instance.is_empty() && circumstances.was_seen {
         return Step::Fail(Trouble::Vanished);
@@ -133,12 +138,10 @@ fn bring_up(view: &View, circumstances: &Circumstances, now: Moment) -> Step {
     if is_given_up(view) {
         return Step::Wait(RESYNC);
     }
-    match &allocation.failure {
-        Some(failure) if !failure.is_final && now.unix_ms < failure.retry_at => {
-            Step::Wait(Duration::from_millis(failure.retry_at - now.unix_ms))
-        }
-        _ => view.next_epoch().map_or(Step::Wait(RESYNC), Step::Start),
+    if !circumstances.retry_in.is_zero() {
+        return Step::Wait(circumstances.retry_in);
     }
+    view.next_epoch().map_or(Step::Wait(RESYNC), Step::Start)
 }
 
 fn tend(
@@ -147,13 +150,12 @@ fn tend(
     instance: Instance,
     left: Duration,
     circumstances: &Circumstances,
-    now: Moment,
 ) -> Step {
     let allocation = &view.allocation.value;
     if allocation.epoch != instance.epoch || allocation.instance.is_empty() || allocation.failure.is_some() {
         return Step::Adopt(instance);
     }
-    let until_pause = until_pause(view, wanted, circumstances.idle_limit, now);
+    let until_pause = until_pause(view, wanted, circumstances);
     if until_pause.is_zero() {
         return Step::Pause;
     }
@@ -164,11 +166,11 @@ fn tend(
 }
 
 /// By what the worker reports, and not sooner after a wake that the report may not know of.
-fn until_pause(view: &View, wanted: &Wanted, idle_limit: Option<Duration>, now: Moment) -> Duration {
-    let (Some(limit), Some(_), Some(lease)) = (idle_limit, &wanted.tenant, view.own_lease()) else {
+fn until_pause(view: &View, wanted: &Wanted, circumstances: &Circumstances) -> Duration {
+    let (Some(limit), Some(_), Some(lease)) = (circumstances.idle_limit, &wanted.tenant, view.own_lease())
+    else {
         return RESYNC;
     };
     let idle = Duration::from_secs(lease.value.idle_seconds);
-    let untouched = Duration::from_millis(now.unix_ms.saturating_sub(wanted.touched_at));
-    limit.saturating_sub(idle.min(untouched))
+    limit.saturating_sub(idle.min(circumstances.untouched_for))
 }

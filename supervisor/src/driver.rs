@@ -43,6 +43,8 @@ pub enum InstanceState {
     Running,
     /// It ended by itself, with this exit code where there is one.
     Exited { code: Option<i64> },
+    /// It is being removed, by whomever, and not gone yet.
+    Leaving,
 }
 
 /// Why an instance does not run.
@@ -76,7 +78,7 @@ pub trait Driver: Send + Sync {
     /// files. Returns when it is gone.
     ///
     /// # Errors
-    /// `Unavailable`.
+    /// `Unavailable`, also while somebody else removes it.
     async fn stop(&self, instance: &Instance, grace: Duration) -> Result<()>;
 
     /// The last lines it wrote; empty where none are known.

@@ -8,6 +8,7 @@ mod act;
 mod course;
 mod credentials;
 mod decide;
+mod deputies;
 mod driver;
 pub mod drivers;
 mod failures;
@@ -18,6 +19,7 @@ mod pool;
 mod pulse;
 mod reconcile;
 mod records;
+mod repeats;
 mod room;
 #[cfg(test)]
 mod tests;
@@ -31,6 +33,7 @@ use futures_util::future;
 use ports::leader::{Candidate, Timing};
 use ports::{Error, Ports};
 use telemetry::metrics::{Metrics, Placement};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use types::SandboxId;
 use types::buckets::{LEASES, SUPERVISOR_KEY};
@@ -47,6 +50,9 @@ use view::Demand;
 
 /// How long a missed hint can go unnoticed.
 pub const RESYNC: Duration = Duration::from_secs(30);
+
+/// Between two looks, at least: what changes meanwhile is one reason to look.
+const APART: Duration = Duration::from_millis(20);
 
 /// After a look that failed.
 const RETRY: Duration = Duration::from_secs(1);
@@ -83,7 +89,9 @@ pub async fn run(
 ) -> ports::Result<()> {
     match config {
         Config::Embedded { always } => {
-            schedule(&mut embedded(always, &ports, driver.clone()), &ports, driver.as_ref(), &shutdown).await;
+            let mut reconciler = embedded(always, &ports, driver.clone());
+            schedule(&mut reconciler, &ports, driver.as_ref(), &shutdown).await;
+            reconciler.finish().await;
             end_workers(driver.as_ref()).await?;
         }
         Config::Cluster(cluster) => {
@@ -92,7 +100,10 @@ pub async fn run(
             let work = |stop| {
                 let (mut reconciler, ports) = (clustered(&cluster, &ports, driver.clone()), ports.clone());
                 let driver = driver.clone();
-                async move { schedule(&mut reconciler, &ports, driver.as_ref(), &stop).await }
+                async move {
+                    schedule(&mut reconciler, &ports, driver.as_ref(), &stop).await;
+                    reconciler.finish().await;
+                }
             };
             candidate.lead(&shutdown, work).await;
         }
@@ -173,7 +184,7 @@ fn clustered(cluster: &Cluster, ports: &Ports, driver: Arc<dyn Driver>) -> Recon
     Reconciler::new(rules, actor)
 }
 
-/// Looks and looks again until `stop`, then waits for the steps under way.
+/// Looks and looks again until `stop`. Then steps may still be under way.
 async fn schedule(reconciler: &mut Reconciler, ports: &Ports, driver: &dyn Driver, stop: &CancellationToken) {
     let mut hints = Hints::default();
     while !stop.is_cancelled() {
@@ -185,13 +196,35 @@ async fn schedule(reconciler: &mut Reconciler, ports: &Ports, driver: &dyn Drive
                 RETRY
             }
         };
+        let earliest = Instant::now() + APART;
         tokio::select! {
             () = tokio::time::sleep(next) => {}
-            () = driver.changed() => {}
-            () = hints.changed() => {}
-            () = reconciler.step_ended() => {}
+            () = change(reconciler, &mut hints, driver) => {}
             () = stop.cancelled() => {}
         }
+        // What else has happened by then, however much it is.
+        let more = async {
+            loop {
+                change(reconciler, &mut hints, driver).await;
+            }
+        };
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => {}
+            () = more => {}
+            () = tokio::time::sleep_until(earliest) => {}
+        }
     }
-    reconciler.finish().await;
+}
+
+/// Returns at the next reason to look.
+///
+/// # Cancel safety
+/// Dropping it loses nothing.
+async fn change(reconciler: &mut Reconciler, hints: &mut Hints, driver: &dyn Driver) {
+    tokio::select! {
+        () = driver.changed() => {}
+        () = hints.changed() => {}
+        () = reconciler.step_ended() => {}
+    }
 }

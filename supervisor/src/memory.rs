@@ -3,12 +3,16 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::{Duration, Instant};
 
+use ports::Unchanged;
 use types::{Epoch, SandboxId};
 
 use crate::course::Course;
 use crate::credentials::{AGAIN, RENEWAL};
 use crate::failures::Failures;
 use crate::pulse::Pulse;
+use crate::records::Record;
+use crate::repeats::Repeats;
+use crate::view::View;
 
 #[derive(Debug, Default)]
 pub struct Memory {
@@ -17,11 +21,20 @@ pub struct Memory {
     pub course: Course,
     /// The newest incarnation seen alive.
     pub seen: Option<Epoch>,
+    /// The newest incarnation that had its lease, and the newest wake then.
+    lived: Option<(Epoch, u64)>,
+    /// The revision of what is wanted.
+    wanted: Unchanged<Option<u64>>,
     unwanted_since: Option<Instant>,
+    /// After a failure.
+    retry_at: Option<Instant>,
     /// When the credentials of an incarnation are to be renewed.
     renewal: Option<(Epoch, Instant)>,
-    /// After a step that could not be taken.
-    pub not_before: Option<Instant>,
+    pub repeats: Repeats,
+    /// Whether nothing that goes wrong is its own fault now.
+    pub is_excused: bool,
+    /// The last outage that is known to it.
+    outage: u64,
 }
 
 impl Memory {
@@ -32,6 +45,36 @@ impl Memory {
             return Duration::ZERO;
         }
         now.saturating_duration_since(*self.unwanted_since.get_or_insert(now))
+    }
+
+    /// Begins to listen anew where there was an outage since, in which nobody could renew anything.
+    pub fn bear_with(&mut self, outages: u64) {
+        if self.outage != outages {
+            (self.outage, self.pulse) = (outages, Pulse::default());
+        }
+    }
+
+    /// How long nobody has written what is wanted. One that is seen for the first time counts as just written.
+    pub fn untouched_for(&mut self, view: &View, now: Instant) -> Duration {
+        self.wanted.age(view.wanted.as_ref().and_then(Record::revision), now)
+    }
+
+    pub fn retry_after(&mut self, wait: Duration, now: Instant) {
+        self.retry_at = Some(now + wait);
+    }
+
+    pub fn retry_in(&self, now: Instant) -> Duration {
+        self.retry_at.map_or(Duration::ZERO, |at| at.saturating_duration_since(now))
+    }
+
+    /// The worker of the view has its lease.
+    pub fn lives(&mut self, view: &View) {
+        self.lived = Some((view.epoch(), view.wakes()));
+    }
+
+    /// The newest wake that a failure of an incarnation answers: not those that had come after it had lived.
+    pub fn answered(&self, epoch: Epoch, view: &View) -> u64 {
+        self.lived.filter(|(lived, _)| *lived == epoch).map_or_else(|| view.wakes(), |(_, wakes)| wakes)
     }
 
     pub fn minted(&mut self, epoch: Epoch, now: Instant) {

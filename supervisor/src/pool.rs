@@ -32,14 +32,7 @@ pub async fn fill(actor: &Actor, views: &[View], size: usize, room: usize, now: 
 }
 
 async fn add(kv: &dyn Kv, now: Moment) -> Result<()> {
-    let unclaimed = Wanted {
-        tenant: None,
-        place: String::new(),
-        want: Want::Running,
-        touched_at: now.unix_ms,
-        quiet_after: None,
-        has_guests: false,
-    };
+    let unclaimed = Wanted { want: Want::Running, touched_at: now.unix_ms, ..Wanted::default() };
     records::put(kv, SANDBOXES, &SandboxId::random(), &unclaimed, Expect::Absent).await?;
     Ok(())
 }

@@ -64,11 +64,6 @@ impl Pulse {
             (false, None) => Sign::Awaited(left),
         }
     }
-
-    /// Begins anew, as after an outage in which nobody could renew anything.
-    pub fn forget(&mut self) {
-        self.heard = None;
-    }
 }
 
 fn longest_silence() -> Duration {

@@ -9,20 +9,22 @@ use std::time::Duration;
 use ports::{Error, Result};
 use tokio::task::{self, JoinError, JoinSet};
 use types::SandboxId;
+use types::buckets::{DEPUTIES_KEY, LEASES};
 use types::placement::FailureReason;
 
-use crate::RESYNC;
 use crate::act::Actor;
 use crate::decide::{Circumstances, Step, decide, is_known};
+use crate::deputies::{Deputies, Service};
 use crate::memory::Memory;
 use crate::moment::Moment;
 use crate::pool;
 use crate::pulse::Sign;
 use crate::room::{Headroom, Limits};
 use crate::view::{self, Demand, View};
+use crate::{InstanceState, RESYNC};
 
-/// After a step that could not be taken.
-const HOLD_OFF: Duration = Duration::from_secs(1);
+/// Until it is known whether a lease that has run out could have been renewed.
+const UNSURE: Duration = Duration::from_secs(1);
 
 /// Steps under way at a time: more would only wait for the driver, and run out of its patience.
 const AT_ONCE: usize = 16;
@@ -48,13 +50,28 @@ pub struct Reconciler {
     erasures: HashSet<task::Id>,
     steps: JoinSet<(SandboxId, Memory)>,
     driver_is_away: bool,
+    deputies: Deputies,
+    service: Service,
+    /// How often it was seen that nobody can renew a lease.
+    outages: u64,
 }
 
 impl Reconciler {
     pub fn new(rules: Rules, actor: Actor) -> Self {
         let (memories, busy, steps) = (HashMap::new(), HashMap::new(), JoinSet::new());
-        let erasures = HashSet::new();
-        Self { rules, actor: Arc::new(actor), memories, busy, erasures, steps, driver_is_away: false }
+        let (erasures, deputies) = (HashSet::new(), Deputies::default());
+        Self {
+            rules,
+            actor: Arc::new(actor),
+            memories,
+            busy,
+            erasures,
+            steps,
+            driver_is_away: false,
+            deputies,
+            service: Service::default(),
+            outages: 0,
+        }
     }
 
     /// Looks at everything once and begins the steps that are due; answers how long nothing more is.
@@ -65,16 +82,17 @@ impl Reconciler {
     pub async fn look(&mut self, now: Moment) -> Result<Duration> {
         // Steps that end from here on were not seen by this look: their sandboxes stay busy until the next.
         let actor = self.actor.clone();
-        let read = view::read(actor.kv.as_ref(), actor.driver.as_ref(), &self.rules.demand).await;
-        let (views, outage) = match read {
+        let (views, outage, note) = match self.read().await {
             Ok(read) => read,
             Err(error) => {
-                self.memories.values_mut().for_each(|memory| memory.pulse.forget());
+                self.outages += 1;
                 return Err(error);
             }
         };
         self.tell_of(outage);
         if self.rules.leases {
+            self.service = self.deputies.look(note, now.instant);
+            self.outages += u64::from(self.service == Service::Away);
             actor.metrics.stand(&view::counts(&views));
         }
         let mut room = Headroom::of(self.rules.limits, &views, |view| self.busy.contains_key(&view.sandbox));
@@ -88,6 +106,14 @@ impl Reconciler {
             }
         }
         Ok(next)
+    }
+
+    /// The views, why the driver does not answer, and the revision of the note of those who serve workers.
+    async fn read(&self) -> Result<(Vec<View>, Option<Error>, Option<u64>)> {
+        let (kv, driver) = (self.actor.kv.as_ref(), self.actor.driver.as_ref());
+        let (views, outage) = view::read(kv, driver, &self.rules.demand).await?;
+        let note = if self.rules.leases { kv.get(LEASES, DEPUTIES_KEY).await? } else { None };
+        Ok((views, outage, note.map(|note| note.revision)))
     }
 
     /// Once: looks may be many while the driver is away.
@@ -104,15 +130,13 @@ impl Reconciler {
     fn attend(&mut self, view: View, room: &mut Headroom, now: Moment) -> Duration {
         let mut memory = self.memories.remove(&view.sandbox).unwrap_or_default();
         let step = self.choose(&view, &mut memory, room, now);
-        let held_off =
-            memory.not_before.map_or(Duration::ZERO, |at| at.saturating_duration_since(now.instant));
-        let wait = match step {
-            Step::Wait(wait) => Some(wait),
-            _ if !held_off.is_zero() => Some(held_off),
+        let wait = match &step {
+            Step::Wait(wait) => {
+                memory.repeats.forget();
+                Some(*wait)
+            }
             // The end of a step is followed by another look.
-            _ if self.steps.len() >= AT_ONCE => Some(RESYNC),
-            Step::Erase if self.erasures.len() >= ERASURES_AT_ONCE => Some(RESYNC),
-            _ => None,
+            due => memory.repeats.pause(due, now.instant).or_else(|| self.is_full_for(due).then_some(RESYNC)),
         };
         if let Some(wait) = wait {
             self.memories.insert(view.sandbox, memory);
@@ -127,31 +151,53 @@ impl Reconciler {
         RESYNC
     }
 
+    fn is_full_for(&self, step: &Step) -> bool {
+        let has_erasures = self.erasures.len() >= ERASURES_AT_ONCE;
+        self.steps.len() >= AT_ONCE || *step == Step::Erase && has_erasures
+    }
+
     fn choose(&self, view: &View, memory: &mut Memory, room: &mut Headroom, now: Moment) -> Step {
         let sign = if self.rules.leases {
             let lease = view.lease.as_ref().map(|lease| lease.value.epoch);
             memory.course.see(lease, now.instant, &self.actor.metrics);
             let revision = view.own_lease().and_then(|lease| lease.revision());
-            memory.pulse.listen(view.epoch(), revision, now.instant)
+            memory.bear_with(self.outages);
+            memory.is_excused = self.service == Service::Away;
+            match memory.pulse.listen(view.epoch(), revision, now.instant) {
+                Sign::Late | Sign::Lost if self.service != Service::Served => Sign::Awaited(UNSURE),
+                sign => sign,
+            }
         } else {
             Sign::Leased(RESYNC)
         };
+        let newest = view.newest_instance().map(|found| found.state);
+        if matches!((newest, sign), (Some(InstanceState::Running), Sign::Leased(_))) {
+            memory.lives(view);
+        }
         memory.seen = view.newest_instance().map(|found| found.instance.epoch).or(memory.seen);
         let circumstances = Circumstances {
             sign,
             was_seen: memory.seen == Some(view.allocation.value.epoch),
+            untouched_for: memory.untouched_for(view, now.instant),
+            retry_in: memory.retry_in(now.instant),
             unwanted_for: memory.unwanted_for(view.wanted.is_some(), now.instant),
             idle_limit: self.rules.idle_limit,
             renewal_is_due: self.rules.leases
                 && memory.renewal_is_due(&view.sandbox, view.epoch(), now.instant),
         };
-        match (decide(view, &circumstances, now), view.tenant()) {
-            (Step::Start(epoch), Some(tenant)) => match room.take(tenant) {
+        let step = decide(view, &circumstances);
+        let Some(tenant) = view.tenant() else { return step };
+        match step {
+            Step::Start(epoch) => match room.take(tenant) {
                 Ok(()) => Step::Start(epoch),
                 Err(_) if is_known(view, FailureReason::NoRoom) => Step::Wait(RESYNC),
                 Err(full) => Step::Refuse(FailureReason::NoRoom, full),
             },
-            (step, _) => step,
+            // It runs already: whether it may is asked here, as for a start.
+            Step::Wait(_) | Step::Adopt(_) | Step::Renew(_) | Step::Pause if is_to_be_granted(view) => {
+                room.take(tenant).map_or_else(Step::TurnOut, |()| Step::Grant)
+            }
+            step => step,
         }
     }
 
@@ -164,6 +210,11 @@ impl Reconciler {
             Some(ended) => self.note(ended),
             None => pending().await,
         }
+    }
+
+    #[cfg(test)]
+    pub fn kv(&self) -> &dyn ports::Kv {
+        self.actor.kv.as_ref()
     }
 
     #[cfg(test)]
@@ -194,6 +245,10 @@ impl Reconciler {
     }
 }
 
+fn is_to_be_granted(view: &View) -> bool {
+    view.is_claimed() && view.wants_running() && view.newest_instance().is_some()
+}
+
 async fn take(
     actor: Arc<Actor>,
     step: Step,
@@ -201,13 +256,14 @@ async fn take(
     mut memory: Memory,
     now: Moment,
 ) -> (SandboxId, Memory) {
-    memory.not_before = match actor.take(step, &view, &mut memory, now).await {
+    let is_done = match actor.take(step.clone(), &view, &mut memory, now).await {
         // Somebody else was faster; the next look sees what they did.
-        Ok(()) | Err(Error::Conflict { .. }) => None,
+        Ok(()) | Err(Error::Conflict { .. }) => true,
         Err(error) => {
             tracing::warn!(sandbox.id = %view.sandbox, %error, "a step could not be taken");
-            Some(now.instant + HOLD_OFF)
+            false
         }
     };
+    memory.repeats.taken(step, is_done);
     (view.sandbox, memory)
 }

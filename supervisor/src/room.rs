@@ -13,7 +13,8 @@ pub struct Limits {
     pub per_node: Option<usize>,
 }
 
-/// What is left of the limits. Sandboxes of the warm pool do not count: they give way.
+/// What is left of the limits. Sandboxes of the warm pool do not count: they give way. One that was claimed counts once it is
+/// granted.
 pub struct Headroom {
     limits: Limits,
     running: HashMap<TenantId, usize>,
@@ -23,8 +24,10 @@ impl Headroom {
     /// `is_busy`: a step is being taken for it, which may be its start.
     pub fn of(limits: Limits, views: &[View], is_busy: impl Fn(&View) -> bool) -> Self {
         let mut room = Self { limits, running: HashMap::new() };
-        let takes_room =
-            |view: &&View| view.newest_instance().is_some() || (view.wants_running() && is_busy(view));
+        let takes_room = |view: &&View| match is_busy(view) {
+            true => view.newest_instance().is_some() || view.wants_running(),
+            false => view.newest_instance().is_some() && !view.is_claimed(),
+        };
         for tenant in views.iter().filter(takes_room).filter_map(View::tenant) {
             room.add(tenant);
         }

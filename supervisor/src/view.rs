@@ -47,6 +47,16 @@ impl View {
         self.wanted.as_ref().is_some_and(|wanted| wanted.value.want == Want::Running)
     }
 
+    /// Whether a gateway has taken it from the warm pool, and nobody has asked yet whether there is room for it.
+    pub fn is_claimed(&self) -> bool {
+        self.wanted.as_ref().is_some_and(|wanted| wanted.value.is_claimed)
+    }
+
+    /// How often it was woken.
+    pub fn wakes(&self) -> u64 {
+        self.wanted.as_ref().map_or(0, |wanted| wanted.value.wakes)
+    }
+
     /// `None` for what waits in the warm pool, or is not wanted at all.
     pub fn tenant(&self) -> Option<&TenantId> {
         self.wanted.as_ref()?.value.tenant.as_ref()
@@ -80,9 +90,7 @@ fn always(sandbox: &SandboxId) -> Record<Wanted> {
         tenant: Some(TenantId::default()),
         place: sandbox.as_str().to_owned(),
         want: Want::Running,
-        touched_at: 0,
-        quiet_after: None,
-        has_guests: false,
+        ..Wanted::default()
     };
     Record { value, expect: Expect::Absent }
 }

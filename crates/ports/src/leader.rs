@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::{Bucket, Expect, Kv, Result, Value, Versioned};
+use crate::{Bucket, Expect, Kv, Result, Unchanged, Value, Versioned};
 
 /// In the time of a renewal.
 const TRIES: u32 = 5;
@@ -72,18 +72,21 @@ impl Candidate {
         Self { kv: kv.clone(), bucket, key, what, name, timing }
     }
 
-    /// Does `work` whenever this is the leader, until `shutdown`. The token `work` is given is cancelled
-    /// when it must end; the record is given back afterwards.
-    pub async fn lead<W>(&self, shutdown: &CancellationToken, work: impl Fn(CancellationToken) -> W)
-    where
-        W: Future<Output = ()>,
-    {
+    /// Does `work` whenever this is the leader, until `shutdown`; answers what came of it the last time. The token `work` is
+    /// given is cancelled when it must end; the record is given back afterwards.
+    pub async fn lead<W: Future>(
+        &self,
+        shutdown: &CancellationToken,
+        work: impl Fn(CancellationToken) -> W,
+    ) -> Option<W::Output> {
+        let mut last = None;
         while let Some(revision) = self.wait_for_turn(shutdown).await {
             tracing::info!(what = self.what, "this process has the turn from now on");
             let stop = shutdown.child_token();
-            self.holding(revision, &stop, work(stop.clone())).await;
+            last = Some(self.holding(revision, &stop, work(stop.clone())).await);
             tracing::info!(what = self.what, "this process has the turn no longer");
         }
+        last
     }
 
     /// Does `work` once, as soon as this has its turn; `None` where that was lost before the end, with which the work was dropped.
@@ -120,7 +123,7 @@ impl Candidate {
 
     /// `None` at shutdown.
     async fn wait_for_turn(&self, shutdown: &CancellationToken) -> Option<u64> {
-        let mut seen: Option<(u64, Instant)> = None;
+        let mut seen = Unchanged::default();
         loop {
             if shutdown.is_cancelled() {
                 return None;
@@ -130,7 +133,7 @@ impl Candidate {
                 Ok(None) => {}
                 Err(error) => {
                     // Nobody can renew while the store is away.
-                    seen = None;
+                    seen = Unchanged::default();
                     tracing::warn!(what = self.what, %error, "cannot find out who has the turn");
                 }
             }
@@ -141,21 +144,15 @@ impl Candidate {
         }
     }
 
-    async fn try_to_take(&self, seen: &mut Option<(u64, Instant)>) -> Result<Option<u64>> {
+    async fn try_to_take(&self, seen: &mut Unchanged<u64>) -> Result<Option<u64>> {
         let expect = match self.leases().get(self.key).await? {
             None => Expect::Absent,
-            Some(Versioned { revision, .. }) => match *seen {
-                Some((last, since)) if last == revision => {
-                    if since.elapsed() < self.timing.lifetime {
-                        return Ok(None);
-                    }
-                    Expect::Revision(revision)
-                }
-                _ => {
-                    *seen = Some((revision, Instant::now()));
+            Some(Versioned { revision, .. }) => {
+                if seen.age(revision, Instant::now().into_std()) < self.timing.lifetime {
                     return Ok(None);
                 }
-            },
+                Expect::Revision(revision)
+            }
         };
         self.leases().put(self.key, &self.name, expect).await
     }

@@ -21,6 +21,7 @@ pub mod retry;
 pub mod rpc;
 pub mod storage;
 mod turns;
+mod unchanged;
 
 use std::sync::Arc;
 
@@ -31,6 +32,7 @@ pub use error::{Error, Result};
 pub use event_log::{Appended, EventLog, Extent, Record, Stored};
 pub use kv::{Change, Changes, Expect, Kv, KvEntry, Scan};
 pub use turns::{Turn, Turns};
+pub use unchanged::Unchanged;
 
 /// Everything a service is given. Cheap to clone.
 #[derive(Clone)]

@@ -8,28 +8,38 @@ use crate::service::{AnswerTo, OfWorker, Service};
 
 /// What should be: bucket `SANDBOXES`, key = sandbox. Gateways claim, wake and delete; the supervisor keeps
 /// the pool filled, pauses what is idle, and removes the record of what was deleted.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Wanted {
     /// Who uses it; never changes once set. `None`: it waits in the warm pool.
     pub tenant: Option<TenantId>,
     /// What it stands for within its tenant: `default`, a workspace's name, or a conversation in hex.
     pub place: String,
     pub want: Want,
-    /// Unix milliseconds of the last wake: a pause decided on older news must not win.
+    /// Whether that is a conversation: nobody else is in it but those that it has begotten, and it goes with it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_of_conversation: bool,
+    /// Unix milliseconds of the last wake, by the clock of who has woken it: for people, and compared with nobody else's.
     pub touched_at: u64,
+    /// How often it was woken: a failure says which of these wishes it answers.
+    #[serde(default)]
+    pub wakes: u64,
     /// Of a pause: how many calls its worker had been sent when that was decided. One that was sent another since goes on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quiet_after: Option<u64>,
     /// Whether a conversation was ever placed in it that it is not named after.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub has_guests: bool,
+    /// It came from the warm pool, running, and the supervisor has not granted it yet: nobody is to use it until then.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_claimed: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Want {
     Running,
     /// No instance; its volume stays.
+    #[default]
     Paused,
     /// Neither instance nor volume.
     Deleted,
@@ -63,10 +73,14 @@ pub struct Failure {
     pub log: String,
     /// UTC with `Z`.
     pub at: String,
-    /// Unix milliseconds before which nothing is tried again.
+    /// Unix milliseconds of the next try, for people: the supervisor waits by its own clock.
     pub retry_at: u64,
     /// Whether it failed so often that it is tried again only when somebody wakes it.
     pub is_final: bool,
+    /// The newest wake ([`Wanted::wakes`]) that was known when it failed. Of one that has lived it is the newest that it had
+    /// lived through: what came later was meant for the next.
+    #[serde(default)]
+    pub answers: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -204,12 +218,10 @@ mod tests {
         let wanted = Wanted {
             tenant: Some(TenantId::default()),
             place: "default".to_owned(),
-            want: Want::Paused,
             touched_at: 1,
-            quiet_after: None,
-            has_guests: false,
+            ..Wanted::default()
         };
-        let text = r#"{"tenant":"default","place":"default","want":"paused","touched_at":1}"#;
+        let text = r#"{"tenant":"default","place":"default","want":"paused","touched_at":1,"wakes":0}"#;
         assert_eq!(serde_json::to_string(&wanted).unwrap(), text);
         assert_eq!(serde_json::from_str::<Wanted>(text).unwrap(), wanted);
     }

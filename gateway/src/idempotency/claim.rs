@@ -1,13 +1,16 @@
 //! Claims on keys, by compare-and-set.
 
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use memchr::memchr;
-use ports::{Bucket, Error, Kv, Update, Value, Versioned};
+use parking_lot::Mutex;
+use ports::{Bucket, Error, Kv, Unchanged, Update, Value, Versioned};
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 use types::buckets::{IDEMPOTENCY, lifetime};
 use types::time::unix_ms;
 use uuid::Uuid;
@@ -15,9 +18,12 @@ use uuid::Uuid;
 use super::answer::{AnswerHead, KeptAnswer};
 use super::attempt::Attempt;
 
-/// A claim that was not renewed for this long is nobody's any more.
+/// A claim that was not renewed for this long, as far as was seen here, is nobody's any more.
 const ABANDONED: Duration = Duration::from_secs(60);
 const RENEWAL: Duration = Duration::from_secs(15);
+
+/// Claims of others that are remembered. To forget them costs patience alone.
+const REMEMBERED: usize = 10_000;
 
 /// What came of a wish to perform a call.
 pub(super) enum Claimed {
@@ -47,7 +53,7 @@ pub(super) struct Kept {
 #[derive(Clone, Serialize, Deserialize)]
 struct Slip {
     fingerprint: String,
-    /// Unix milliseconds of this writing.
+    /// Unix milliseconds of this writing, by the clock of who wrote it.
     at: u64,
     /// Of what the call creates: chosen by the first claim and kept by all after it.
     creates: Uuid,
@@ -66,6 +72,29 @@ enum State {
     Finished(AnswerHead),
 }
 
+/// The claims of others that were met here, each with its last writing: one that is kept up is written again and again. Cheap
+/// to clone.
+#[derive(Clone, Default)]
+pub struct Met(Arc<Mutex<HashMap<String, Unchanged<Writing>>>>);
+
+/// What is different after each renewal of a claim.
+type Writing = (Uuid, u64);
+
+impl Met {
+    /// How long a claim has not been renewed, as far as is known here.
+    fn age(&self, name: &str, writing: Writing) -> Duration {
+        let mut met = self.0.lock();
+        if met.len() >= REMEMBERED && !met.contains_key(name) {
+            met.clear();
+        }
+        met.entry(name.to_owned()).or_default().age(writing, Instant::now().into_std())
+    }
+
+    fn forget(&self, name: &str) {
+        self.0.lock().remove(name);
+    }
+}
+
 /// What is kept of all keys.
 pub(super) fn all(kv: &dyn Kv) -> Bucket<'_, Kept> {
     Bucket::new(kv, IDEMPOTENCY)
@@ -75,13 +104,18 @@ pub(super) fn all(kv: &dyn Kv) -> Bucket<'_, Kept> {
 ///
 /// # Errors
 /// Those of the store.
-pub(super) async fn claim(kv: &Arc<dyn Kv>, name: &str, fingerprint: &str) -> ports::Result<Claimed> {
+pub(super) async fn claim(
+    kv: &Arc<dyn Kv>,
+    met: &Met,
+    name: &str,
+    fingerprint: &str,
+) -> ports::Result<Claimed> {
     let state = State::Running { by: Uuid::new_v4() };
     let fresh = Slip { fingerprint: fingerprint.to_owned(), at: unix_ms(), creates: Uuid::new_v4(), state };
     let (mut again, mut other) = (false, None);
     let take = |kept: &mut Option<Kept>| {
         let known = kept.as_ref().filter(|kept| !kept.slip.is_expired());
-        other = known.and_then(|kept| kept.keeps_off(fingerprint));
+        other = known.and_then(|kept| kept.keeps_off(fingerprint, |writing| met.age(name, writing)));
         if other.is_some() {
             return false;
         }
@@ -95,6 +129,7 @@ pub(super) async fn claim(kv: &Arc<dyn Kv>, name: &str, fingerprint: &str) -> po
     if let Some(other) = other {
         return Ok(other);
     }
+    met.forget(name);
     let Some(Versioned { value: Kept { slip, .. }, revision }) = stored else { return Ok(Claimed::UnderWay) };
     Ok(Claimed::Mine(Claim { kv: kv.clone(), name: name.to_owned(), slip, revision, again }))
 }
@@ -156,7 +191,7 @@ impl Claim {
 
 impl Kept {
     /// What keeps another off who has the key as well; `None` where nobody acts for it any more.
-    fn keeps_off(&self, fingerprint: &str) -> Option<Claimed> {
+    fn keeps_off(&self, fingerprint: &str, age: impl FnOnce(Writing) -> Duration) -> Option<Claimed> {
         if self.slip.fingerprint != fingerprint {
             return Some(Claimed::OtherCall);
         }
@@ -164,8 +199,8 @@ impl Kept {
             State::Finished(head) => {
                 Some(Claimed::Answered(KeptAnswer { head: head.clone(), body: self.body.clone() }))
             }
-            State::Running { .. } if self.slip.age() < ABANDONED => Some(Claimed::UnderWay),
-            State::Running { .. } | State::Released => None,
+            State::Running { by } => (age((*by, self.slip.at)) < ABANDONED).then_some(Claimed::UnderWay),
+            State::Released => None,
         }
     }
 }
@@ -209,5 +244,34 @@ pub(super) fn expired(update: Update<Kept>) -> Option<(String, u64)> {
         Update::Put { key, stored } => stored.value.slip.is_expired().then_some((key, stored.revision)),
         Update::Damaged { key, revision, .. } => Some((key, revision)),
         Update::Deleted { .. } | Update::Lagged => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_claim_is_taken_over_by_who_saw_that_it_is_not_renewed_whatever_the_clocks_say() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = embedded::Options::within(folder.path(), embedded::Fsync::Interval);
+        let (ports, _guard) = embedded::open(options).await.unwrap();
+        let met = Met::default();
+        let again = async || claim(&ports.kv, &met, "name", "print").await.unwrap();
+        let Claimed::Mine(mut first) = again().await else { panic!("it was free") };
+        // As a gateway writes it whose clock is hours behind, or ahead.
+        let hours = |at: u64| Slip { at, ..first.slip.clone() };
+        let (behind, ahead) = (hours(unix_ms() - 7_200_000), hours(unix_ms() + 7_200_000));
+        tokio::time::pause();
+        for slip in [behind, ahead] {
+            first.store(&slip, &Bytes::new()).await.unwrap();
+            assert!(matches!(again().await, Claimed::UnderWay), "it was kept up a moment ago");
+            tokio::time::advance(ABANDONED - Duration::from_secs(1)).await;
+            assert!(matches!(again().await, Claimed::UnderWay));
+        }
+        tokio::time::advance(Duration::from_secs(1)).await;
+        let Claimed::Mine(second) = again().await else { panic!("nobody keeps it up") };
+        assert_eq!((second.again, second.slip.creates), (true, first.slip.creates));
+        assert!(met.0.lock().is_empty());
     }
 }

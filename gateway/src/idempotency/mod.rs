@@ -2,7 +2,7 @@
 //!
 //! The first to come claims the key in the bucket `IDEMPOTENCY`, renews the claim while it acts, and stores the
 //! answer there; the others get that answer, or are told to wait. Who finds a claim that is renewed no more
-//! takes it over: the claim holds an id for what the call creates, so that a conversation or a message that
+//! takes it over (by its own sight: clocks are not compared): the claim holds an id for what the call creates, so that a conversation or a message that
 //! was stored before its gateway died is found and not made again. What a client can do nothing about but try
 //! again later (a server's failure, no free slot) is not kept.
 
@@ -32,6 +32,7 @@ use crate::extract::JsonLimit;
 use answer::{KeptAnswer, LONGEST};
 pub use attempt::Attempt;
 use call::Call;
+pub use claim::Met;
 use claim::{Claim, Claimed, claim};
 pub use sweep::sweep;
 
@@ -39,6 +40,7 @@ pub use sweep::sweep;
 #[derive(Clone)]
 pub struct Idempotency {
     pub kv: Arc<dyn Kv>,
+    pub met: Met,
     pub tasks: Tasks,
     pub json_limit: JsonLimit,
 }
@@ -54,7 +56,7 @@ pub async fn once(State(idempotency): State<Idempotency>, request: Request, next
 async fn answer_once(idempotency: &Idempotency, request: Request, next: Next) -> ApiResult<Response> {
     let Some(key) = call::key(&request)? else { return Ok(next.run(request).await) };
     let (call, request) = Call::read(idempotency.json_limit.0, &key, request).await?;
-    match claim(&idempotency.kv, &call.name, &call.fingerprint).await? {
+    match claim(&idempotency.kv, &idempotency.met, &call.name, &call.fingerprint).await? {
         Claimed::Mine(claim) => perform(&idempotency.tasks, claim, call, request, next).await,
         Claimed::Answered(answer) => Ok(answer.replayed()),
         Claimed::UnderWay => {

@@ -4,14 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use control::placement::Policy;
+use reqwest::Method;
 use serde_json::Value;
 use types::buckets::{ALLOCATIONS, CONVERSATIONS, LEASES, PLACES, SANDBOXES};
 use types::calls::Command;
 use types::placement::{Want, Wanted};
 use types::{ConversationId, LogId, SandboxId, Seq};
 
-use crate::harness::cluster::{World, create_body, start};
+use crate::harness::cluster::{World, create_body, start, start_idle};
 use crate::harness::stepped::{Stepped, Stopped, idle};
+use crate::harness::tokens::{bearer, token};
 use crate::harness::until;
 
 const PLACE: &str = "/workspace/w";
@@ -266,4 +268,19 @@ async fn who_looks_at_paths_makes_no_sandboxes_for_them() {
     let seen = |page: &Value| page["items"].as_array().unwrap().len();
     until(async || seen(&gateway.get(&search("w0")).await.1) == 2).await;
     assert_eq!(seen(&gateway.get(&search("w1")).await.1), 0, "what was made for a command is its own");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_asks_for_the_id_of_another_tenants_conversation_is_left_no_sandbox() {
+    let world = start_idle(Policy::Conversation, 1, |config| config.site.bearer = Some(bearer())).await;
+    let id = ConversationId::random();
+    let create = async |tenant: &str| {
+        let request = world.gateway().request(Method::POST, "/api/conversations").json(&with_id(id));
+        request.bearer_auth(token(tenant, "read write")).send().await.unwrap().status().as_u16()
+    };
+    assert_eq!(create("default").await, 201);
+    assert_eq!((create("other").await, create("another").await), (409, 409));
+    let mut left = world.ports.kv.list(SANDBOXES).await.unwrap();
+    left.retain(|(_, stored)| serde_json::from_slice::<Wanted>(&stored.value).unwrap().want != Want::Deleted);
+    assert_eq!((left.len(), world.ports.kv.list(PLACES).await.unwrap().len()), (1, 1));
 }

@@ -165,6 +165,8 @@ async fn what_all_share_is_a_warm_sandbox_if_there_is_one() {
     let (one, other) =
         tokio::join!(first.create_from(create_body("/tmp/w")), second.create_from(create_body("/tmp/w")));
     assert_eq!([world.sandbox_of(&one).await, world.sandbox_of(&other).await], [warm.clone(), warm.clone()]);
+    assert!(world.wanted(&warm).await.unwrap().is_claimed, "whether there is room for it is not known yet");
+    world.supervisor.begin().await;
     assert_eq!(first.bash("/api", None).await, 200);
     assert_eq!(world.wanted(&warm).await.unwrap().place, "default");
     // Who saw the warm one taken may have named another, which nobody has started.

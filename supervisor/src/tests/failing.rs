@@ -4,12 +4,13 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use types::Epoch;
-use types::buckets::LEASES;
-use types::placement::{Allocation, Failure, FailureReason, Lease, Want, for_clients};
+use types::buckets::{LEASES, SANDBOXES};
+use types::placement::{Allocation, Failure, FailureReason, Lease, Want, Wanted, for_clients};
 use types::time::utc_of_unix;
 
 use super::{SECOND, World, exited, instance, world};
 use crate::RESYNC;
+use crate::moment::Moment;
 use crate::reconcile::Reconciler;
 use crate::{InstanceState, StartError};
 
@@ -40,6 +41,7 @@ async fn a_worker_that_ended_is_recorded_with_its_last_words_and_comes_back() {
         at: utc_of_unix(world.start.unix_ms),
         retry_at: world.start.unix_ms + 1_000,
         is_final: false,
+        answers: 1,
     };
     let expected =
         Allocation { epoch: Epoch(1), instance: String::new(), failures: 1, failure: Some(failure) };
@@ -81,15 +83,17 @@ async fn what_ended_with_an_earlier_supervisor_is_started_at_once() {
 }
 
 #[tokio::test]
-async fn a_failure_is_forgotten_once_a_worker_has_its_lease() {
+async fn a_failure_says_nothing_of_the_next_start() {
     let (world, mut supervisor) = started().await;
     world.workers.set(instance("a", 1), exited(1));
     supervisor.settle(world.start).await;
     supervisor.settle(world.start + SECOND).await;
-    assert!(world.failure().await.is_some(), "it may fail again");
-    world.lease("a", 2, 0).await;
-    supervisor.settle(world.start + 2 * SECOND).await;
-    assert_eq!(world.failure().await, None);
+    let allocation = world.allocation("a").await;
+    assert_eq!(
+        (allocation.failure, allocation.failures),
+        (None, 1),
+        "how often it has failed is known still"
+    );
 }
 
 #[tokio::test]
@@ -112,7 +116,7 @@ async fn five_failures_end_the_tries_until_somebody_wakes_it() {
     }
 
     let woken_at = now + 3_600 * SECOND;
-    world.want("a", Want::Running, woken_at.unix_ms).await;
+    world.want("a", Want::Running, 2).await;
     supervisor.settle(woken_at).await;
     assert_eq!(world.workers.instances(), [instance("a", 6)]);
     world.workers.set(instance("a", 6), exited(1));
@@ -132,13 +136,43 @@ async fn a_missing_image_is_told_at_once() {
 }
 
 #[tokio::test]
-async fn a_failure_is_never_older_than_the_wake_it_answers() {
+async fn however_far_off_the_clock_of_who_wakes_it_is_a_sandbox_is_tried_again_after_the_pause() {
     let world = world().await;
-    let ahead = world.start.unix_ms + 5_000;
+    let (mut supervisor, mut now) = (world.supervisor(), world.start);
     world.workers.refuse(Some(StartError::Failed("no".to_owned())));
-    world.want("a", Want::Running, ahead).await;
-    world.supervisor().settle(world.start).await;
-    assert_eq!(world.failure().await.unwrap().at, utc_of_unix(ahead));
+    for (wakes, clock) in [(1, now.unix_ms + 3_600_000), (2, now.unix_ms - 3_600_000)] {
+        let woken = Wanted { touched_at: clock, ..super::wanted(Want::Running, wakes) };
+        world.put(SANDBOXES, "a", &woken).await;
+        let (pause, tried) = (supervisor.settle(now).await, world.workers.stopped().len());
+        assert!(pause <= 2 * SECOND, "{pause:?}");
+        now = now + pause;
+        supervisor.settle(now).await;
+        assert_eq!(world.workers.stopped().len(), tried + 1);
+        assert_eq!(world.failure().await.unwrap().answers, wakes);
+    }
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_neither_hastens_a_try_nor_puts_it_off() {
+    let (world, mut supervisor) = started().await;
+    world.workers.set(instance("a", 1), exited(1));
+    supervisor.settle(world.start).await;
+    let clock_is = |unix_ms, moment: Moment| Moment { unix_ms, ..moment };
+    supervisor.settle(clock_is(world.start.unix_ms + 3_600_000, world.start)).await;
+    assert!(world.workers.instances().is_empty(), "it is too soon");
+    supervisor.settle(clock_is(1, world.start + SECOND)).await;
+    assert_eq!(world.workers.instances(), [instance("a", 2)]);
+}
+
+#[tokio::test]
+async fn the_end_of_a_worker_that_has_lived_answers_nobody_who_came_after_that() {
+    let (world, mut supervisor) = started().await;
+    world.lease("a", 1, 0).await;
+    supervisor.settle(world.start).await;
+    world.workers.set(instance("a", 1), exited(1));
+    world.want("a", Want::Running, 2).await;
+    supervisor.settle(world.start).await;
+    assert_eq!(world.failure().await.unwrap().answers, 1, "who has woken it since waits for the next worker");
 }
 
 #[tokio::test]
@@ -231,4 +265,34 @@ async fn a_unit_that_exited_while_nobody_looked_is_not_taken_for_running() {
     successor.settle(world.start + SECOND).await;
     successor.settle(world.start + 2 * SECOND).await;
     assert_eq!(world.workers.instances(), [instance("a", 2)]);
+}
+
+#[tokio::test]
+async fn an_instance_that_is_being_removed_is_waited_for_and_no_failure_until_it_is_gone() {
+    let (world, mut supervisor) = started().await;
+    world.workers.set(instance("a", 1), InstanceState::Leaving);
+    for seconds in [0, 16, 20, 21, 60] {
+        let wait = supervisor.settle(world.start + seconds * SECOND).await;
+        assert!((SECOND..=5 * SECOND).contains(&wait), "{wait:?}");
+    }
+    assert_eq!((world.failure().await, world.workers.stopped()), (None, vec![]));
+    world.workers.lose(&instance("a", 1));
+    supervisor.settle(world.start + 61 * SECOND).await;
+    assert_eq!(world.allocation("a").await.failures, 1);
+    supervisor.settle(world.start + 62 * SECOND).await;
+    assert_eq!(world.workers.instances(), [instance("a", 2)]);
+}
+
+#[tokio::test]
+async fn what_stays_after_it_was_ended_is_ended_again_with_growing_pauses_and_has_failed_once() {
+    let (world, mut supervisor) = started().await;
+    world.workers.nothing_ends.store(true, Ordering::Relaxed);
+    world.workers.set(instance("a", 1), exited(1));
+    for tenths in 0..1_000 {
+        supervisor.settle(world.start + tenths * SECOND / 10).await;
+    }
+    let stops = world.workers.stopped().len();
+    assert!((8..=30).contains(&stops), "{stops} in 100 seconds");
+    let allocation = world.allocation("a").await;
+    assert_eq!((allocation.failures, allocation.failure.unwrap().is_final), (1, false));
 }

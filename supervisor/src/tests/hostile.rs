@@ -13,10 +13,11 @@ use crate::pulse::STARTING;
 #[tokio::test]
 async fn a_lease_that_cannot_be_read_does_not_take_its_sandbox_out_of_management() {
     let world = world().await;
-    world.want("a", Want::Running, world.start.unix_ms).await;
+    world.want("a", Want::Running, 1).await;
     let mut supervisor = world.supervisor();
     supervisor.settle(world.start).await;
     world.ports.kv.put(LEASES, "a", "x".into(), Expect::Anything).await.unwrap();
+    supervisor.settle(world.start + (STARTING - SECOND)).await;
     supervisor.settle(world.start + STARTING).await;
     assert!(world.workers.instances().is_empty(), "it had its time to take a lease");
     assert_eq!(world.ports.kv.get(LEASES, "a").await, Ok(None), "and nothing of it stays");
@@ -35,8 +36,8 @@ async fn after_the_last_epoch_there_is_none_and_the_others_go_on() {
     let world = world().await;
     let last = Allocation { epoch: Epoch(u64::MAX), ..Allocation::default() };
     world.put(types::buckets::ALLOCATIONS, "a", &last).await;
-    world.want("a", Want::Running, world.start.unix_ms).await;
-    world.want("b", Want::Running, world.start.unix_ms).await;
+    world.want("a", Want::Running, 1).await;
+    world.want("b", Want::Running, 1).await;
     world.supervisor().settle(world.start).await;
     assert_eq!(world.workers.instances(), [instance("b", 1)]);
     assert_eq!(world.allocation("a").await, last, "no epoch comes a second time");

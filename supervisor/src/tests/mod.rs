@@ -19,7 +19,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use telemetry::metrics::Metrics;
 use tempfile::TempDir;
-use types::buckets::{ALLOCATIONS, LEASES, SANDBOXES};
+use types::buckets::{ALLOCATIONS, DEPUTIES_KEY, LEASES, SANDBOXES};
 use types::placement::{Allocation, Credentials, Lease, Want, Wanted};
 use types::{Epoch, SandboxId, TenantId};
 
@@ -92,8 +92,9 @@ impl World {
         Some(serde_json::from_slice(&entry.value).unwrap())
     }
 
-    async fn want(&self, sandbox: &str, want: Want, touched_at: u64) {
-        self.put(SANDBOXES, sandbox, &wanted(want, touched_at)).await;
+    /// After so many wakes.
+    async fn want(&self, sandbox: &str, want: Want, wakes: u64) {
+        self.put(SANDBOXES, sandbox, &wanted(want, wakes)).await;
     }
 
     async fn wanted(&self, sandbox: &str) -> Option<Want> {
@@ -124,6 +125,8 @@ impl World {
 impl Reconciler {
     /// Looks until there is nothing left to do at this time; answers how long.
     async fn settle(&mut self, now: Moment) -> Duration {
+        // As a gateway does that serves workers.
+        let _ = self.kv().put(LEASES, DEPUTIES_KEY, "{}".into(), Expect::Anything).await;
         for _ in 0..20 {
             let next = self.look(now).await.unwrap();
             if self.is_at_rest() && !next.is_zero() {
@@ -148,16 +151,9 @@ impl Minter for Signed {
     }
 }
 
-fn wanted(want: Want, touched_at: u64) -> Wanted {
-    let place = "default".to_owned();
-    Wanted {
-        tenant: Some(TenantId::default()),
-        place,
-        want,
-        touched_at,
-        quiet_after: None,
-        has_guests: false,
-    }
+fn wanted(want: Want, wakes: u64) -> Wanted {
+    let (tenant, place) = (Some(TenantId::default()), "default".to_owned());
+    Wanted { tenant, place, want, wakes, ..Wanted::default() }
 }
 
 fn instance(sandbox: &str, epoch: u64) -> Instance {

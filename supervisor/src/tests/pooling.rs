@@ -91,9 +91,44 @@ async fn a_full_node_refuses_each_wake_anew() {
     supervisor.settle(world.start).await;
     let first = world.allocation("b").await.failure.unwrap();
     let later = world.start + 5 * SECOND;
-    world.want("b", Want::Running, later.unix_ms).await;
+    world.want("b", Want::Running, 2).await;
     supervisor.settle(later).await;
     let second = world.allocation("b").await.failure.unwrap();
     assert_eq!((first.reason, second.reason), (FailureReason::NoRoom, FailureReason::NoRoom));
     assert!(second.at > first.at, "the second wake was not answered");
+}
+
+#[tokio::test]
+async fn what_is_taken_from_the_pool_counts_as_what_is_started() {
+    for limits in
+        [Limits { per_tenant: Some(1), per_node: None }, Limits { per_tenant: None, per_node: Some(1) }]
+    {
+        let mut world = world().await;
+        (world.rules.warm_workers, world.rules.limits) = (2, Limits::default());
+        world.supervisor().settle(world.start).await;
+        let mut pool = world.unclaimed().await;
+        pool.sort();
+        (world.rules.warm_workers, world.rules.limits) = (0, limits);
+        for sandbox in &pool {
+            let tenant = TenantId::parse("acme");
+            let claimed = Wanted { tenant, is_claimed: true, ..wanted(Want::Running, 1) };
+            world.put(SANDBOXES, sandbox, &claimed).await;
+        }
+        let mut supervisor = world.supervisor();
+        supervisor.settle(world.start).await;
+        for sandbox in &pool {
+            let claimed: Wanted = world.get(SANDBOXES, sandbox).await.unwrap();
+            assert_eq!((claimed.is_claimed, claimed.want), (false, Want::Running), "it is answered");
+        }
+        let [granted, refused] = pool.as_slice() else { panic!("two of them") };
+        assert_eq!(world.workers.instances(), [instance(granted, 1)]);
+        let allocation = world.allocation(refused).await;
+        let failure = allocation.failure.unwrap();
+        assert_eq!((failure.reason, failure.answers), (FailureReason::NoRoom, 1));
+        assert_eq!(allocation.instance, "");
+
+        world.want(granted, Want::Paused, 1).await;
+        supervisor.settle(world.start + SECOND).await;
+        assert_eq!(world.workers.instances(), [instance(refused, 2)], "there is room now");
+    }
 }

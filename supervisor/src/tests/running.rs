@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use ports::rpc::{Address, Call, Limits as Room, Server, VERSION};
 use ports::{Delivery, Error, Expect, Parcel};
 use telemetry::metrics::Metrics;
+use tokio::sync::Barrier;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 use types::buckets::{ALLOCATIONS, SANDBOXES};
@@ -128,7 +129,7 @@ async fn a_damaged_record_stops_work_on_its_sandbox_alone() {
 #[tokio::test]
 async fn a_running_worker_gets_new_credentials_once_they_are_due() {
     let world = world().await;
-    world.want("a", Want::Running, world.start.unix_ms).await;
+    world.want("a", Want::Running, 1).await;
     let mut supervisor = world.supervisor();
     supervisor.settle(world.start).await;
     let mut at = async |later: u32| {
@@ -159,7 +160,7 @@ async fn another_supervisor_gives_new_credentials_within_the_hour_and_not_to_all
     let world = world().await;
     let names: Vec<String> = (0..20).map(|number| format!("a{number}")).collect();
     for name in &names {
-        world.want(name, Want::Running, world.start.unix_ms).await;
+        world.want(name, Want::Running, 1).await;
     }
     world.supervisor().settle(world.start).await;
     let mut next = world.supervisor();
@@ -276,6 +277,46 @@ async fn a_changed_record_is_acted_on_long_before_the_next_look_is_due() {
         let acted = tokio::time::timeout(5 * SECOND, allocations.next()).await;
         assert!(matches!(acted, Ok(Some(_))), "{want:?} was not acted on");
     }
+    shutdown.cancel();
+    running.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_supervisor_that_only_waits_for_its_turn_ends_nobodys_workers() {
+    let world = world().await;
+    let run = |shutdown: &CancellationToken| {
+        let (ports, workers) = (world.ports.clone(), world.workers.clone());
+        tokio::spawn(crate::run(cluster_that(true), ports, workers, shutdown.clone()))
+    };
+    let (leads, waits) = (CancellationToken::new(), CancellationToken::new());
+    let leading = run(&leads);
+    world.want("a", Want::Running, 1).await;
+    world.until_running(1).await;
+    let waiting = run(&waits);
+    // It has seen that another leads, and will see it again.
+    tokio::time::sleep(SECOND).await;
+    waits.cancel();
+    waiting.await.unwrap().unwrap();
+    assert_eq!(world.workers.instances(), [instance("a", 1)]);
+    leads.cancel();
+    leading.await.unwrap().unwrap();
+    assert!(world.workers.instances().is_empty());
+}
+
+#[tokio::test]
+async fn steps_that_end_together_are_one_reason_to_look() {
+    const AT_ONCE: usize = 16;
+    let world = world().await;
+    *world.workers.starts_together.lock().unwrap() = Some(Arc::new(Barrier::new(AT_ONCE)));
+    for number in 0..10 * AT_ONCE {
+        world.want(&format!("s{number}"), Want::Running, 1).await;
+    }
+    let shutdown = CancellationToken::new();
+    let running =
+        tokio::spawn(crate::run(cluster(), world.ports.clone(), world.workers.clone(), shutdown.clone()));
+    world.until_running(10 * AT_ONCE).await;
+    let looks = world.workers.lists.load(Ordering::Relaxed);
+    assert!(looks < 5 * AT_ONCE, "{looks} looks for {} starts", 10 * AT_ONCE);
     shutdown.cancel();
     running.await.unwrap().unwrap();
 }

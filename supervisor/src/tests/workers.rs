@@ -1,13 +1,13 @@
 //! A driver without workers: it remembers what it was told, and lets a test play their part.
 
 use std::collections::HashMap;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use ports::{Error, Result};
-use tokio::sync::Notify;
+use tokio::sync::{Barrier, Notify};
 use types::SandboxId;
 
 use crate::{Driver, Found, Instance, InstanceState, Launch, StartError};
@@ -22,6 +22,12 @@ pub struct Workers {
     pub refuses: Mutex<Option<StartError>>,
     pub is_away: AtomicBool,
     pub files_are_used: AtomicBool,
+    /// Instances are there after they were stopped.
+    pub nothing_ends: AtomicBool,
+    /// How often it was asked what runs.
+    pub lists: AtomicUsize,
+    /// Starts wait for so many at a time to go on together.
+    pub starts_together: Mutex<Option<Arc<Barrier>>>,
     /// What each of them wrote at its end, if that matters.
     pub last_words: Mutex<Option<String>>,
     /// Files take for ever to be removed.
@@ -63,6 +69,7 @@ impl Workers {
 #[async_trait]
 impl Driver for Workers {
     async fn list(&self) -> Result<Vec<Found>> {
+        self.lists.fetch_add(1, Ordering::Relaxed);
         if self.is_away.load(Ordering::Relaxed) {
             return Err(Error::Unavailable("gone fishing".to_owned()));
         }
@@ -74,6 +81,10 @@ impl Driver for Workers {
     }
 
     async fn start(&self, launch: &Launch) -> std::result::Result<(), StartError> {
+        let together = self.starts_together.lock().unwrap().clone();
+        if let Some(together) = together {
+            together.wait().await;
+        }
         if let Some(error) = self.refuses.lock().unwrap().clone() {
             return Err(error);
         }
@@ -90,7 +101,9 @@ impl Driver for Workers {
 
     async fn stop(&self, instance: &Instance, grace: Duration) -> Result<()> {
         self.stopped.lock().unwrap().push((instance.clone(), grace));
-        self.instances.lock().unwrap().remove(instance);
+        if !self.nothing_ends.load(Ordering::Relaxed) {
+            self.instances.lock().unwrap().remove(instance);
+        }
         Ok(())
     }
 

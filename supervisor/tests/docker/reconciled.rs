@@ -51,7 +51,7 @@ async fn supervised_in(world: World) -> Supervised {
 impl Supervised {
     async fn want(&self, want: Want) {
         let (tenant, place) = (Some(TenantId::default()), "a".to_owned());
-        let wanted = Wanted { tenant, place, want, touched_at: 1, quiet_after: None, has_guests: false };
+        let wanted = Wanted { tenant, place, want, ..Wanted::default() };
         let value = serde_json::to_vec(&wanted).unwrap();
         self.ports.kv.put(SANDBOXES, "a", value.into(), Expect::Anything).await.unwrap();
     }

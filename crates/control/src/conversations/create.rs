@@ -62,9 +62,28 @@ impl Conversations {
         knows_its_id: bool,
     ) -> Result<CreateOutcome, Fault> {
         // Where it has a working tree its sandbox was found before.
-        if record.worktree.is_none() {
-            record.sandbox = self.sandbox_for(&record, alone).await?;
+        if record.worktree.is_some() {
+            return self.create_in(record, alone, knows_its_id).await;
         }
+        record.sandbox = self.sandbox_for(&record, alone).await?;
+        let (sandbox, id) = (record.sandbox.clone(), record.id);
+        let created = self.create_in(record, alone, knows_its_id).await;
+        let is_in_it = match &created {
+            Ok(CreateOutcome::New(entry) | CreateOutcome::Existing(entry)) => *entry.log.sandbox() == sandbox,
+            Ok(CreateOutcome::Taken) | Err(_) => false,
+        };
+        if !is_in_it && let Err(error) = self.placement().unused(&sandbox, id).await {
+            tracing::warn!(sandbox.id = %sandbox, %error, "a sandbox that nobody needs stays for now");
+        }
+        created
+    }
+
+    async fn create_in(
+        &self,
+        mut record: ConversationRecord,
+        alone: bool,
+        knows_its_id: bool,
+    ) -> Result<CreateOutcome, Fault> {
         self.seal(&mut record);
         if self.placement().creation() == Creation::BeforeItsWorker {
             return self.create_first(record, alone, knows_its_id).await;

@@ -5,8 +5,8 @@
 //! and then a sandbox is given up if it is as it was read: so either the record is seen, or the touch comes between, or
 //! whoever makes the conversation finds the sandbox given up and places it elsewhere.
 //!
-//! Where sandboxes are named after directories none of those is given up here: what looks like a conversation's may be a
-//! directory's, whose files nobody has deleted.
+//! That of a directory is given up here only if it never had a worker, and so has no files: others are users', and nobody has
+//! deleted them.
 //!
 //! Whatever they are named after, those go the same way that were made for a place which was then named another.
 
@@ -14,13 +14,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ports::{Expect, Versioned};
+use ports::{Bucket, Expect, Versioned};
 use readmodel::vital::contained;
-use types::placement::{Want, Wanted};
+use types::buckets::ALLOCATIONS;
+use types::placement::{Allocation, Want, Wanted};
 use types::time::unix_ms;
-use types::{ConversationId, SandboxId};
+use types::{ConversationId, Epoch, SandboxId};
 
-use super::{Fleet, Policy, places, records};
+use super::policy::DEFAULT;
+use super::{Fleet, places, records};
 
 const OFTEN: Duration = Duration::from_secs(3_600);
 /// Milliseconds since a sandbox was wanted last, before which nobody looks whether it is abandoned.
@@ -50,7 +52,10 @@ impl Fleet {
             let Some(stored) = stored.filter(|stored| self.is_suspect(&sandbox, &stored.value)) else {
                 continue;
             };
-            if self.is_of_no_conversation(&stored.value) || !self.is_named(&sandbox, &stored.value).await? {
+            let is_needed = !self.is_of_no_conversation(&stored.value)
+                && self.is_named(&sandbox, &stored.value).await?
+                && (!is_of_directory(&stored.value) || self.has_run(&sandbox).await?);
+            if !is_needed {
                 seen.insert(sandbox, stored);
             }
         }
@@ -68,14 +73,24 @@ impl Fleet {
 
     fn is_suspect(&self, sandbox: &SandboxId, wanted: &Wanted) -> bool {
         let may_be = age_of(wanted) >= OLD && wanted.want != Want::Deleted;
-        may_be && (self.is_of_no_conversation(wanted) || self.is_left_over(sandbox, wanted))
+        let is_unused = || {
+            let allocation = self.allocations.get(sandbox.as_str());
+            is_of_directory(wanted) && allocation.is_none_or(|seen| seen.value.epoch == Epoch(0))
+        };
+        may_be && (self.is_of_no_conversation(wanted) || self.is_left_over(sandbox, wanted) || is_unused())
     }
 
+    /// The conversation with that id may be another tenant's: then it is in another sandbox.
     fn is_of_no_conversation(&self, wanted: &Wanted) -> bool {
-        // There the name of a directory may be one that a conversation could have.
-        let is_named_by_a_path = self.cluster.policy == Policy::Workspace;
-        let is_of_none = |id| self.index.any(id).is_none();
-        !is_named_by_a_path && conversation_of(wanted).is_some_and(is_of_none)
+        let is_of_none =
+            |id| self.index.any(id).is_none_or(|entry| Some(&entry.tenant) != wanted.tenant.as_ref());
+        conversation_of(wanted).is_some_and(is_of_none)
+    }
+
+    /// Whether it ever had a worker, by the store. Whoever wants one writes the record first that was read before.
+    async fn has_run(&self, sandbox: &SandboxId) -> ports::Result<bool> {
+        let allocations = Bucket::<Allocation>::new(self.kv.as_ref(), ALLOCATIONS);
+        Ok(allocations.get(sandbox.as_str()).await?.is_some_and(|stored| stored.value.epoch > Epoch(0)))
     }
 
     /// Whether it was made for a place that is named another one: whoever made it died, or could not reach the store, before
@@ -117,59 +132,24 @@ fn age_of(wanted: &Wanted) -> u64 {
 
 /// The conversation that a sandbox is for alone.
 fn conversation_of(wanted: &Wanted) -> Option<ConversationId> {
-    wanted.tenant.as_ref()?;
-    let id: ConversationId = wanted.place.parse().ok()?;
-    (id.hex() == wanted.place).then_some(id)
+    wanted.is_of_conversation.then(|| wanted.place.parse().ok())?
+}
+
+/// Whether it is that of a directory, and nobody has woken it.
+fn is_of_directory(wanted: &Wanted) -> bool {
+    let is_anybodys = wanted.tenant.is_some() && wanted.want == Want::Paused;
+    is_anybodys && !wanted.is_of_conversation && wanted.place != DEFAULT
 }
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
-
-    use ports::Ports;
-    use readmodel::index::Index;
     use types::TenantId;
     use types::buckets::{CONVERSATIONS, SANDBOXES};
 
     use super::*;
-    use crate::Tasks;
-    use crate::placement::{Cluster, Placement};
-
-    struct World {
-        ports: Ports,
-        fleet: Fleet,
-        index: Index,
-        _store: (embedded::Guard, tempfile::TempDir),
-    }
-
-    async fn world(policy: Policy, wanted: &[(&str, Wanted)]) -> World {
-        let folder = tempfile::tempdir().unwrap();
-        let options = embedded::Options::within(folder.path(), embedded::Fsync::Interval);
-        let (ports, guard) = embedded::open(options).await.unwrap();
-        for (sandbox, wanted) in wanted {
-            let value = serde_json::to_vec(wanted).unwrap().into();
-            ports.kv.put(SANDBOXES, sandbox, value, Expect::Absent).await.unwrap();
-        }
-        let tasks = Tasks::default();
-        let index = Index::start(&ports, &tasks.tracker, &tasks.drain).await.unwrap();
-        let root = PathBuf::from("/workspace");
-        let cluster = Cluster { policy, root, patience: Duration::from_secs(1) };
-        let fleet = Fleet::start(cluster, &ports, &index, &tasks).await.unwrap();
-        World { ports, fleet, index, _store: (guard, folder) }
-    }
-
-    fn wanted(place: &str, touched_at: u64) -> Wanted {
-        let (tenant, place) = (Some(TenantId::default()), place.to_owned());
-        Wanted { tenant, place, want: Want::Paused, touched_at, quiet_after: None, has_guests: false }
-    }
-
-    fn record(id: ConversationId, sandbox: &str) -> types::conversation::ConversationRecord {
-        serde_json::from_value(serde_json::json!({"id": id, "sandbox": sandbox,
-            "created_at": "2026-11-23T00:00:00.000000Z", "title": null,
-            "workspace": {"working_dir": "/w", "kind": "LocalWorkspace"}, "agent": {}, "max_iterations": 1,
-            "stuck_detection": true, "confirmation_policy": {"kind": "NeverConfirm"}, "security_analyzer": null}))
-        .unwrap()
-    }
+    use crate::placement::policy::Place;
+    use crate::placement::world::{own, record, wanted, world};
+    use crate::placement::{Placement, Policy};
 
     #[tokio::test]
     async fn what_only_a_deleted_conversation_was_in_is_given_up_and_nothing_else() {
@@ -179,11 +159,12 @@ mod tests {
         let world = world(
             Policy::Conversation,
             &[
-                ("gone", wanted(&gone.hex(), 1)),
-                ("alive", wanted(&alive.hex(), 1)),
-                ("child", wanted(&parent.hex(), 1)),
-                ("young", wanted(&ConversationId::random().hex(), unix_ms())),
-                ("half_old", wanted(&ConversationId::random().hex(), half_old)),
+                ("gone", own(gone, 1)),
+                ("alive", own(alive, 1)),
+                ("taken", Wanted { tenant: TenantId::parse("other"), ..own(alive, 1) }),
+                ("child", own(parent, 1)),
+                ("young", own(ConversationId::random(), unix_ms())),
+                ("half_old", own(ConversationId::random(), half_old)),
                 ("shared", wanted("default", 1)),
             ],
         )
@@ -194,30 +175,31 @@ mod tests {
         for (sandbox, want) in [
             ("gone", Want::Deleted),
             ("alive", Want::Paused),
+            ("taken", Want::Deleted),
             ("child", Want::Paused),
             ("young", Want::Paused),
             ("half_old", Want::Paused),
             ("shared", Want::Paused),
         ] {
-            let stored = world.ports.kv.get(SANDBOXES, sandbox).await.unwrap().unwrap();
-            let stored: Wanted = serde_json::from_slice(&stored.value).unwrap();
-            assert_eq!(stored.want, want, "{sandbox}");
+            assert_eq!(world.want(sandbox).await.want, want, "{sandbox}");
         }
     }
 
     #[tokio::test]
     async fn a_conversation_that_comes_into_an_old_sandbox_makes_it_young() {
         let id = ConversationId::random();
-        let world = world(Policy::Conversation, &[("old", wanted(&id.hex(), 1))]).await;
+        let world = world(Policy::Conversation, &[("old", own(id, 1))]).await;
         assert!(world.fleet.kept(&record(id, "old")).await.unwrap());
-        let stored = world.ports.kv.get(SANDBOXES, "old").await.unwrap().unwrap();
-        assert!(age_of(&serde_json::from_slice(&stored.value).unwrap()) < OLD);
+        assert!(age_of(&world.want("old").await) < OLD);
     }
 
     #[tokio::test]
     async fn a_sandbox_that_was_made_for_a_place_and_never_named_is_given_up() {
         let wanted = [("left", wanted("w", 1)), ("named", wanted("w", 1)), ("lone", wanted("other", 1))];
         let world = world(Policy::Workspace, &wanted).await;
+        for sandbox in ["lone", "named"] {
+            world.runs(sandbox, 1).await;
+        }
         let named = SandboxId::parse("named").unwrap();
         let key = places::key(&TenantId::default(), "w");
         records::places(world.ports.kv.as_ref()).make(&key, &named).await.unwrap();
@@ -226,15 +208,15 @@ mod tests {
         }
         world.fleet.give_up_abandoned().await.unwrap();
         for (sandbox, want) in [("left", Want::Deleted), ("named", Want::Paused), ("lone", Want::Paused)] {
-            let stored = world.ports.kv.get(SANDBOXES, sandbox).await.unwrap().unwrap();
-            assert_eq!(serde_json::from_slice::<Wanted>(&stored.value).unwrap().want, want, "{sandbox}");
+            assert_eq!(world.want(sandbox).await.want, want, "{sandbox}");
         }
-        assert_eq!(world.fleet.sandbox_of(&TenantId::default(), "w").await, Ok(named));
+        assert_eq!(world.fleet.sandbox_of(&TenantId::default(), Place::Path("w")).await, Ok(named));
     }
 
     #[tokio::test]
     async fn a_sandbox_that_is_named_by_now_is_not_given_up_by_who_has_not_heard_of_it() {
         let mut world = world(Policy::Workspace, &[("used", wanted("w", 1))]).await;
+        world.runs("used", 1).await;
         let late = self::world(Policy::Workspace, &[]).await;
         let key = places::key(&TenantId::default(), "w");
         for (ports, name) in [(&late.ports, "earlier"), (&world.ports, "used")] {
@@ -246,35 +228,47 @@ mod tests {
         }
         world.fleet.places = late.fleet.places.clone();
         world.fleet.give_up_abandoned().await.unwrap();
-        let stored = world.ports.kv.get(SANDBOXES, "used").await.unwrap().unwrap();
-        assert_eq!(serde_json::from_slice::<Wanted>(&stored.value).unwrap().want, Want::Paused);
+        assert_eq!(world.want("used").await.want, Want::Paused);
     }
 
     #[tokio::test]
-    async fn the_sandbox_of_a_directory_is_given_up_by_nobody_who_takes_it_for_a_conversation() {
-        let directory = ConversationId::random().hex();
-        let world = world(Policy::Workspace, &[("files", wanted(&directory, 1))]).await;
+    async fn the_sandbox_of_a_directory_is_given_up_only_if_it_never_had_a_worker() {
+        let (name, used) = (ConversationId::random().hex(), ConversationId::random());
+        let sandboxes =
+            [("files", wanted(&name, 1)), ("never", wanted("never", 1)), ("used", wanted("used", 1))];
+        let world = world(Policy::Workspace, &sandboxes).await;
+        world.index.create(&record(used, "used")).await.unwrap();
+        for (sandbox, wanted) in &sandboxes {
+            let (key, named) =
+                (places::key(&TenantId::default(), &wanted.place), SandboxId::parse(sandbox).unwrap());
+            records::places(world.ports.kv.as_ref()).make(&key, &named).await.unwrap();
+        }
+        // This gateway has not heard of it.
+        let allocation = Allocation { epoch: Epoch(1), ..Allocation::default() };
+        world.write(ALLOCATIONS, "files", &allocation).await;
         world.fleet.give_up_abandoned().await.unwrap();
-        let stored = world.ports.kv.get(SANDBOXES, "files").await.unwrap().unwrap();
-        assert_eq!(serde_json::from_slice::<Wanted>(&stored.value).unwrap().want, Want::Paused);
+        for (sandbox, want) in [("files", Want::Paused), ("never", Want::Deleted), ("used", Want::Paused)] {
+            assert_eq!(world.want(sandbox).await.want, want, "{sandbox}");
+        }
+        let key = places::key(&TenantId::default(), "never");
+        assert_eq!(records::places(world.ports.kv.as_ref()).get(&key).await, Ok(None));
     }
 
     #[tokio::test]
     async fn a_child_of_which_this_gateway_has_not_heard_keeps_the_sandbox_of_its_parent() {
         let (parent, child) = (ConversationId::random(), ConversationId::random());
         let (mut world, deaf) = (
-            world(Policy::Conversation, &[("own", wanted(&parent.hex(), unix_ms()))]).await,
+            world(Policy::Conversation, &[("own", own(parent, unix_ms()))]).await,
             world(Policy::Conversation, &[]).await,
         );
         // As another gateway places it.
-        let (own, record) = (SandboxId::parse("own").unwrap(), record(child, "own"));
+        let (sandbox, record) = (SandboxId::parse("own").unwrap(), record(child, "own"));
         let value = serde_json::to_vec(&record).unwrap().into();
         world.ports.kv.put(CONVERSATIONS, &child.hex(), value, Expect::Absent).await.unwrap();
         assert!(world.fleet.kept(&record).await.unwrap());
         world.fleet.index = deaf.index.clone();
-        world.fleet.left(&own, parent).await.unwrap();
-        let stored = world.ports.kv.get(SANDBOXES, "own").await.unwrap().unwrap();
-        assert_eq!(serde_json::from_slice::<Wanted>(&stored.value).unwrap().want, Want::Paused);
+        world.fleet.left(&sandbox, parent).await.unwrap();
+        assert_eq!(world.want("own").await.want, Want::Paused);
     }
 
     #[tokio::test]
@@ -289,8 +283,7 @@ mod tests {
         world.fleet.index = late.index.clone();
         let files = SandboxId::parse("files").unwrap();
         world.fleet.left(&files, here).await.unwrap();
-        let stored = world.ports.kv.get(SANDBOXES, "files").await.unwrap().unwrap();
-        assert_eq!(serde_json::from_slice::<Wanted>(&stored.value).unwrap().want, Want::Deleted);
+        assert_eq!(world.want("files").await.want, Want::Deleted);
     }
 
     #[tokio::test]
@@ -298,16 +291,16 @@ mod tests {
         let id = ConversationId::random();
         let world = world(Policy::Conversation, &[]).await;
         let tenant = TenantId::default();
-        let gone = world.fleet.sandbox_of(&tenant, &id.hex()).await.unwrap();
+        let gone = world.fleet.sandbox_of(&tenant, Place::Conversation(&id.hex())).await.unwrap();
         // Whoever gave it up has died before it could say that it stands for the place no more.
         world.ports.kv.delete(SANDBOXES, gone.as_str(), Expect::Anything).await.unwrap();
         while world.fleet.wanted.get(gone.as_str()).is_some() {
             tokio::task::yield_now().await;
         }
-        let next = world.fleet.sandbox_of(&tenant, &id.hex()).await.unwrap();
+        let next = world.fleet.sandbox_of(&tenant, Place::Conversation(&id.hex())).await.unwrap();
         assert_ne!(next, gone);
         assert!(world.ports.kv.get(SANDBOXES, gone.as_str()).await.unwrap().is_none());
         assert!(world.ports.kv.get(SANDBOXES, next.as_str()).await.unwrap().is_some());
-        assert_eq!(world.fleet.sandbox_of(&tenant, &id.hex()).await.unwrap(), next);
+        assert_eq!(world.fleet.sandbox_of(&tenant, Place::Conversation(&id.hex())).await.unwrap(), next);
     }
 }

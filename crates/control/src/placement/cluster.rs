@@ -13,7 +13,7 @@ use types::placement::{Lease, Want, Wanted};
 use types::time::unix_ms;
 use types::{ConversationId, Epoch, SandboxId, TenantId};
 
-use super::policy::{DEFAULT, place_of, worktrees_of};
+use super::policy::{DEFAULT, Place, place_of, worktrees_of};
 use super::{Creation, Fleet, Placement, Policy, Runtimes, SandboxStatus, records};
 
 /// How often a sandbox that others change at the same time is tried to be given up.
@@ -38,20 +38,20 @@ impl Placement for Fleet {
 
     async fn at(&self, tenant: &TenantId, path: &str) -> ports::Result<SandboxId> {
         let place = place_of(self.cluster.policy, &self.cluster.root, path);
-        self.sandbox_of(tenant, &place).await
+        self.sandbox_of(tenant, Place::Path(&place)).await
     }
 
     async fn seen_at(&self, tenant: &TenantId, path: &str) -> ports::Result<SandboxId> {
         let place = place_of(self.cluster.policy, &self.cluster.root, path);
         match self.known(tenant, &place).await? {
             Some(sandbox) => Ok(sandbox),
-            None => self.sandbox_of(tenant, DEFAULT).await,
+            None => self.sandbox_of(tenant, Place::Path(DEFAULT)).await,
         }
     }
 
     async fn of_new(&self, record: &ConversationRecord, alone: bool) -> ports::Result<SandboxId> {
         if alone || self.cluster.policy == Policy::Conversation {
-            return self.sandbox_of(&record.tenant, &record.id.hex()).await;
+            return self.sandbox_of(&record.tenant, Place::Conversation(&record.id.hex())).await;
         }
         self.at(&record.tenant, &record.workspace.working_dir).await
     }
@@ -92,7 +92,7 @@ impl Placement for Fleet {
             keeps
         };
         let wanted = records::change(self.kv.as_ref(), &record.sandbox, keep).await?;
-        Ok(wanted.is_some_and(|wanted| wanted.want != Want::Deleted))
+        Ok(wanted.is_some_and(|stored| stored.value.want != Want::Deleted))
     }
 
     async fn left(&self, sandbox: &SandboxId, id: ConversationId) -> ports::Result<bool> {
@@ -121,24 +121,22 @@ impl Placement for Fleet {
 
     async fn unused(&self, sandbox: &SandboxId, id: ConversationId) -> ports::Result<()> {
         let stored = records::sandboxes(self.kv.as_ref()).get(sandbox.as_str()).await?;
-        // Where sandboxes are named after directories it may be that of one.
-        let is_own = self.cluster.policy != Policy::Workspace
-            && stored.is_some_and(|stored| stored.value.place == id.hex());
-        if is_own {
+        let is_own = |wanted: &Wanted| wanted.is_of_conversation && wanted.place == id.hex();
+        if stored.is_some_and(|stored| is_own(&stored.value)) {
             self.left(sandbox, id).await?;
         }
         Ok(())
     }
 
     async fn rest_empty(&self, sandbox: &SandboxId) -> ports::Result<()> {
-        let seen = self.touched(sandbox);
+        let seen = self.wished(sandbox);
         let quiet = self.quiet(sandbox, |lease| lease.runs == 0 && lease.idle_seconds > 0);
         // Where it is busy for longer it is paused by its idleness, as any other.
         let Ok(quiet_after) = timeout(REST, quiet).await else { return Ok(()) };
         if self.is_used(sandbox).await? {
             return Ok(());
         }
-        self.pause(sandbox, quiet_after, seen).await
+        self.pause(sandbox, quiet_after, seen.as_ref()).await
     }
 
     async fn rest(&self, conversation: ConversationId) -> ports::Result<()> {
@@ -178,18 +176,18 @@ impl Fleet {
         if !may_rest() {
             return Ok(());
         }
-        let seen = self.touched(sandbox);
+        let seen = self.wished(sandbox);
         // Where no step was under way none is waited for.
         let patience = if status == Status::Paused { Duration::MAX } else { REST };
         match timeout(patience, self.quiet_without(sandbox, conversation)).await {
-            Ok(quiet_after) if may_rest() => self.pause(sandbox, quiet_after, seen).await,
+            Ok(quiet_after) if may_rest() => self.pause(sandbox, quiet_after, seen.as_ref()).await,
             _ => Ok(()),
         }
     }
 
-    /// When it was last wanted, as far as is known here.
-    fn touched(&self, sandbox: &SandboxId) -> u64 {
-        self.wanted.get(sandbox.as_str()).map_or(0, |seen| seen.value.touched_at)
+    /// What is wanted of it, as far as is known here.
+    fn wished(&self, sandbox: &SandboxId) -> Option<Wanted> {
+        self.wanted.get(sandbox.as_str()).map(|seen| seen.value)
     }
 
     /// Whether a conversation is still in the sandbox that `id` was in. In one of its own are only those that it has

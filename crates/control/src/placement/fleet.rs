@@ -13,7 +13,8 @@
 //! all four in memory ([`Mirror`]) and decides nothing that another gateway could not decide differently at the same
 //! time: what it writes is by compare-and-set, and says only what is wanted.
 //!
-//! *Ready* is a sandbox that is wanted to run and whose newest instance holds a lease. The mirrors lag, so that is a guess.
+//! *Ready* is a sandbox that is wanted to run and whose newest instance holds a lease; one that was claimed from the warm pool
+//! also has to be granted, for what a tenant may have is counted by the supervisor. The mirrors lag, so that is a guess.
 //! A wrong one costs a call that nobody takes, after which [`Fleet::wait_for_another`] asks once more; it never costs
 //! safety, for an older instance is fenced off by its epoch and not by what anybody believes about it.
 //!
@@ -21,19 +22,19 @@
 //! the store is away nobody can renew, and the worker goes on with what it has begun. So a call is given up by
 //! [`Fleet::wait_until_over`] only when its worker cannot answer any more.
 //!
-//! *Waiting* is always for a change of a mirror or for `patience`, whichever comes first. A failure counts only if it is
-//! newer than the wait: the one that is noted when a wait begins is the reason why somebody tries again. Who comes while
+//! *Waiting* is always for a change of a mirror or for `patience`, whichever comes first. Each wake has a number, and a
+//! failure says which it answers: one that answers an earlier wake is the reason why somebody tries again. Who comes while
 //! a sandbox starts waits with the others; only a touch that is [`RECENT`] is left out, so that a crowd makes one write.
+//! No clock of a machine is compared with another's: what is recent is what was heard of here a moment ago.
 //!
-//! *How it ends.* The mirrors end with the server's tasks; whoever waits for a change then returns. Nothing has to be
+//! *How it ends.* The mirrors end with the server's tasks, and so does whoever waits for a change. Nothing has to be
 //! given back: what this gateway wanted stands in the buckets, and any other goes on with it.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ports::rpc::{Code, Fault, Reason};
-use ports::{Kv, Ports};
+use ports::{Kv, Ports, Versioned};
 use readmodel::index::Index;
 use tokio::time::Instant;
 use types::buckets::{ALLOCATIONS, LEASES, PLACES, SANDBOXES, lifetime};
@@ -41,13 +42,13 @@ use types::placement::{Allocation, Failure, Lease, Want, Wanted};
 use types::time::unix_ms;
 use types::{Epoch, SandboxId};
 
-use super::mirror::{Mirror, Seen};
+use super::mirror::Mirror;
 use super::resting::Resting;
-use super::{Cluster, records};
+use super::{Cluster, failure_of, records};
 use crate::Tasks;
 
-/// A sandbox that was touched so recently need not be touched again, in milliseconds.
-const RECENT: u64 = 1_000;
+/// A sandbox that was heard to be touched so recently need not be touched again.
+const RECENT: Duration = Duration::from_secs(1);
 
 pub struct Fleet {
     pub(super) index: Index,
@@ -80,26 +81,29 @@ impl Fleet {
 
     /// Returns once a worker of `sandbox` is alive; starts it if it is not wanted to run.
     pub(super) async fn wait_until_ready(&self, sandbox: &SandboxId) -> Result<Epoch, Fault> {
-        if let Some(epoch) = self.living(sandbox).filter(|_| self.is_wanted(sandbox)) {
+        if let Some(epoch) = self.living(sandbox).filter(|_| self.is_granted(sandbox)) {
             return Ok(epoch);
         }
         let give_up = Instant::now() + self.cluster.patience;
-        let (mut leases, mut allocations) = (self.leases.changes(), self.allocations.changes());
-        let known = self.allocations.get(sandbox.as_str()).map_or(0, |seen| seen.revision);
-        self.wake(sandbox).await?;
+        let key = sandbox.as_str();
+        let (mut leases, mut allocations) = (self.leases.changes_of(key), self.allocations.changes_of(key));
+        let mut wanted = self.wanted.changes_of(key);
+        let mut wish = self.wake(sandbox).await?;
         loop {
-            if let Some(epoch) = self.living(sandbox) {
+            if let Some(epoch) = self.living(sandbox).filter(|_| self.is_granted(sandbox)) {
                 return Ok(epoch);
             }
-            let allocation = self.allocations.get(sandbox.as_str());
-            if let Some(failure) =
-                allocation.filter(|seen| seen.revision > known).and_then(|seen| seen.value.failure)
-            {
+            if let Some(failure) = self.failure(sandbox).filter(|failed| failed.answers >= wish.value.wakes) {
                 return Err(not_started(&failure));
             }
+            if self.is_paused_since(sandbox, wish.revision) {
+                wish = self.wake(sandbox).await?;
+                continue;
+            }
             tokio::select! {
-                _ = leases.changed() => {}
-                _ = allocations.changed() => {}
+                () = leases.next() => {}
+                () = allocations.next() => {}
+                () = wanted.next() => {}
                 () = tokio::time::sleep_until(give_up) => return Err(self.too_late(sandbox)),
             }
         }
@@ -108,24 +112,21 @@ impl Fleet {
     /// After nobody took a call although a lease says that a worker lives: waits a little for another one.
     pub(super) async fn wait_for_another(&self, sandbox: &SandboxId) -> Result<(), Fault> {
         const PAUSE: Duration = Duration::from_millis(100);
-        let mut leases = self.leases.changes();
+        let mut leases = self.leases.changes_of(sandbox.as_str());
         self.wake(sandbox).await?;
-        let _ = tokio::time::timeout(PAUSE, leases.changed()).await;
+        let _ = tokio::time::timeout(PAUSE, leases.next()).await;
         Ok(())
     }
 
     /// Returns once `epoch` is over: a newer one has begun, which none does while the instance of the last is there, or
     /// its instance was given back. Cancel safe.
     pub(super) async fn wait_until_over(&self, sandbox: &SandboxId, epoch: Epoch) {
-        let (mut leases, mut allocations) = (self.leases.changes(), self.allocations.changes());
+        let key = sandbox.as_str();
+        let (mut leases, mut allocations) = (self.leases.changes_of(key), self.allocations.changes_of(key));
         while !self.has_ended(sandbox, epoch) {
-            let changed = tokio::select! {
-                changed = leases.changed() => changed,
-                changed = allocations.changed() => changed,
-            };
-            // An error says that the server stops.
-            if changed.is_err() {
-                return;
+            tokio::select! {
+                () = leases.next() => {}
+                () = allocations.next() => {}
             }
         }
     }
@@ -139,14 +140,16 @@ impl Fleet {
     /// Returns when the worker reports, from now on, what `is_quiet` tells by; or is gone. Answers how many calls it had
     /// been sent by then.
     pub(super) async fn quiet(&self, sandbox: &SandboxId, is_quiet: impl Fn(&Lease) -> bool) -> Option<u64> {
-        let mut leases = self.leases.changes();
+        let mut changes = self.leases.changes_of(sandbox.as_str());
         let known = self.leases.get(sandbox.as_str()).map_or(0, |seen| seen.revision);
-        let is_over = |leases: &BTreeMap<String, Seen<Lease>>| {
-            leases.get(sandbox.as_str()).is_none_or(|seen| seen.revision > known && is_quiet(&seen.value))
-        };
-        // An error says that the server stops.
-        let leases = leases.wait_for(is_over).await.ok()?;
-        leases.get(sandbox.as_str()).map(|seen| seen.value.calls)
+        loop {
+            // Without a lease it is gone.
+            let seen = self.leases.get(sandbox.as_str())?;
+            if seen.revision > known && is_quiet(&seen.value) {
+                return Some(seen.value.calls);
+            }
+            changes.next().await;
+        }
     }
 
     /// The newest incarnation, if it is alive.
@@ -163,16 +166,16 @@ impl Fleet {
     }
 
     /// Has a sandbox paused, unless its worker is called for something after the first `quiet_after` calls. One without a worker
-    /// cannot be asked: it is not paused if it was wanted since it was `touched`, or may have been.
+    /// cannot be asked: it is paused only if what is wanted of it is as it was `seen`, and nobody may have found that recent.
     pub(super) async fn pause(
         &self,
         sandbox: &SandboxId,
         quiet_after: Option<u64>,
-        touched: u64,
+        seen: Option<&Wanted>,
     ) -> ports::Result<()> {
+        let may_be_waited_for = self.is_recent(sandbox);
         let pause = |wanted: &mut Wanted| {
-            let age = unix_ms().saturating_sub(wanted.touched_at);
-            let is_quiet = quiet_after.is_some() || wanted.touched_at <= touched && age >= RECENT;
+            let is_quiet = quiet_after.is_some() || seen == Some(wanted) && !may_be_waited_for;
             let runs = wanted.want == Want::Running && is_quiet;
             if runs {
                 (wanted.want, wanted.quiet_after) = (Want::Paused, quiet_after);
@@ -182,31 +185,46 @@ impl Fleet {
         records::change(self.kv.as_ref(), sandbox, pause).await.map(drop)
     }
 
-    fn is_wanted(&self, sandbox: &SandboxId) -> bool {
-        self.wanted.get(sandbox.as_str()).is_some_and(|seen| seen.value.want == Want::Running)
+    /// Whether it is wanted to run, and its tenant may use it: of one from the warm pool the supervisor says so.
+    fn is_granted(&self, sandbox: &SandboxId) -> bool {
+        let may_be_used =
+            |wanted: &Wanted| wanted.want == Want::Running && wanted.tenant.is_some() && !wanted.is_claimed;
+        self.wanted.get(sandbox.as_str()).is_some_and(|seen| may_be_used(&seen.value))
     }
 
-    async fn wake(&self, sandbox: &SandboxId) -> Result<(), Fault> {
-        // One that has failed since it was touched is tried again only when it is touched again.
-        let has_failed = self.failure(sandbox).is_some();
+    /// Whether somebody has had it paused who knew of that wish.
+    fn is_paused_since(&self, sandbox: &SandboxId, wish: u64) -> bool {
+        let wanted = self.wanted.get(sandbox.as_str());
+        wanted.is_some_and(|seen| seen.revision > wish && seen.value.want != Want::Running)
+    }
+
+    fn is_recent(&self, sandbox: &SandboxId) -> bool {
+        self.wanted.get(sandbox.as_str()).is_some_and(|seen| seen.at.elapsed() < RECENT)
+    }
+
+    /// Answers the wish that is to be fulfilled.
+    async fn wake(&self, sandbox: &SandboxId) -> Result<Versioned<Wanted>, Fault> {
+        let (failure, is_recent) = (self.failure(sandbox), self.is_recent(sandbox));
         let touch = |wanted: &mut Wanted| {
-            let now = unix_ms();
-            let is_recent = now.saturating_sub(wanted.touched_at) < RECENT;
+            // One that has failed since it was touched is tried again only when it is touched again.
+            let has_failed = failure.as_ref().is_some_and(|failure| failure.answers >= wanted.wakes);
             let is_fresh = wanted.want == Want::Running && is_recent && !has_failed;
             if is_fresh || wanted.want == Want::Deleted {
                 return false;
             }
-            (wanted.want, wanted.touched_at, wanted.quiet_after) = (Want::Running, now, None);
+            (wanted.want, wanted.touched_at, wanted.quiet_after) = (Want::Running, unix_ms(), None);
+            wanted.wakes = wanted.wakes.saturating_add(1);
             true
         };
         match records::change(self.kv.as_ref(), sandbox, touch).await? {
-            Some(wanted) if wanted.want != Want::Deleted => Ok(()),
+            Some(stored) if stored.value.want != Want::Deleted => Ok(stored),
             _ => Err(Reason::SandboxDeleted.into()),
         }
     }
 
+    /// Why there is no instance.
     fn failure(&self, sandbox: &SandboxId) -> Option<Failure> {
-        self.allocations.get(sandbox.as_str())?.value.failure
+        failure_of(self.allocations.get(sandbox.as_str())?.value)
     }
 
     fn too_late(&self, sandbox: &SandboxId) -> Fault {
@@ -220,4 +238,92 @@ impl Fleet {
 /// The log of the worker is of the inside.
 fn not_started(failure: &Failure) -> Fault {
     Fault::new(Code::Absent, failure.message.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+
+    use types::placement::FailureReason;
+
+    use super::*;
+    use crate::placement::Policy;
+    use crate::placement::world::{World, wanted, world};
+
+    fn failed(epoch: u64, instance: &str, answers: u64) -> Allocation {
+        let (message, text) = ("The image is not there.".to_owned(), String::new());
+        let reason = FailureReason::ImageMissing;
+        let failure =
+            Failure { reason, message, log: text.clone(), at: text, retry_at: 0, is_final: true, answers };
+        let (epoch, instance) = (Epoch(epoch), instance.to_owned());
+        Allocation { epoch, instance, failures: 5, failure: Some(failure) }
+    }
+
+    async fn until_woken(world: &World, wakes: u64) {
+        while world.want("default").await.wakes < wakes {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn who_wakes_a_sandbox_is_not_told_why_an_earlier_start_had_failed() {
+        let world = world(Policy::Shared, &[("default", wanted("default", 1))]).await;
+        world.write(ALLOCATIONS, "default", &failed(1, "", 0)).await;
+        let starting = async {
+            until_woken(&world, 1).await;
+            // What the supervisor knows so far, and then the start.
+            world.write(ALLOCATIONS, "default", &failed(1, "", 0)).await;
+            world.write(ALLOCATIONS, "default", &failed(2, "unit", 0)).await;
+            while world.fleet.allocations.get("default").is_none_or(|seen| seen.value.epoch < Epoch(2)) {
+                tokio::task::yield_now().await;
+            }
+            world.runs("default", 2).await;
+        };
+        let sandbox = SandboxId::shared();
+        let (ready, ()) = tokio::join!(world.fleet.wait_until_ready(&sandbox), starting);
+        assert_eq!(ready, Ok(Epoch(2)));
+    }
+
+    #[tokio::test]
+    async fn a_failure_that_answers_a_wake_is_told_to_who_has_woken() {
+        let world = world(Policy::Shared, &[("default", wanted("default", 1))]).await;
+        let failing = async {
+            until_woken(&world, 1).await;
+            world.write(ALLOCATIONS, "default", &failed(1, "", 1)).await;
+        };
+        let sandbox = SandboxId::shared();
+        let (ready, ()) = tokio::join!(world.fleet.wait_until_ready(&sandbox), failing);
+        assert_eq!(ready.unwrap_err().public, "The image is not there.");
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_a_sandbox_that_somebody_has_paused_meanwhile_wakes_it_again() {
+        let world = world(Policy::Shared, &[("default", wanted("default", 1))]).await;
+        let pausing = async {
+            until_woken(&world, 1).await;
+            world.write(SANDBOXES, "default", &Wanted { wakes: 1, ..wanted("default", 1) }).await;
+            until_woken(&world, 2).await;
+            world.runs("default", 1).await;
+        };
+        let sandbox = SandboxId::shared();
+        let (ready, ()) = tokio::join!(world.fleet.wait_until_ready(&sandbox), pausing);
+        assert_eq!(ready, Ok(Epoch(1)));
+    }
+
+    #[tokio::test]
+    async fn what_was_taken_from_the_warm_pool_is_used_only_once_it_is_granted() {
+        let granted = Wanted { want: Want::Running, ..wanted("default", 1) };
+        let claimed = Wanted { is_claimed: true, ..granted.clone() };
+        let world = world(Policy::Shared, &[("default", claimed)]).await;
+        world.runs("default", 1).await;
+        let sandbox = SandboxId::shared();
+        while world.fleet.living(&sandbox).is_none() {
+            tokio::task::yield_now().await;
+        }
+        let mut waiting = pin!(world.fleet.wait_until_ready(&sandbox));
+        let soon = tokio::time::timeout(Duration::from_millis(300), waiting.as_mut());
+        assert!(soon.await.is_err(), "whether there is room for it is not known yet");
+        world.write(SANDBOXES, "default", &granted).await;
+        assert_eq!(waiting.await, Ok(Epoch(1)));
+    }
 }

@@ -16,6 +16,8 @@ mod resting;
 mod settings;
 mod single;
 mod workers;
+#[cfg(test)]
+mod world;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -215,7 +217,15 @@ mod tests {
             || Some(Lease { epoch: Epoch(1), since: String::new(), idle_seconds: 0, runs: 0, calls: 0 });
         let failure = || {
             let (message, log, at) = ("All sandboxes are taken.".to_owned(), String::new(), String::new());
-            Some(Failure { reason: FailureReason::NoRoom, message, log, at, retry_at: 0, is_final: false })
+            Some(Failure {
+                reason: FailureReason::NoRoom,
+                message,
+                log,
+                at,
+                retry_at: 0,
+                is_final: false,
+                answers: 0,
+            })
         };
         assert_eq!(runtime_info(None).runtime_status, RuntimeStatus::Available, "it is always there");
         assert_eq!(status_of(Want::Running, lease(), failure()), RuntimeStatus::Available);

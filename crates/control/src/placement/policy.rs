@@ -17,6 +17,28 @@ pub enum Policy {
 /// What stands for everything that has no place of its own.
 pub(super) const DEFAULT: &str = "default";
 
+/// What a sandbox stands for within its tenant.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Place<'a> {
+    /// A directory by its name, or [`DEFAULT`].
+    Path(&'a str),
+    /// A conversation by its id in hex.
+    Conversation(&'a str),
+}
+
+impl<'a> Place<'a> {
+    pub(super) const fn name(self) -> &'a str {
+        match self {
+            Self::Path(name) | Self::Conversation(name) => name,
+        }
+    }
+
+    /// Whether it is a directory that has a sandbox of its own.
+    pub(super) fn is_directory(self) -> bool {
+        matches!(self, Self::Path(name) if name != DEFAULT)
+    }
+}
+
 /// The place of an absolute path within its tenant.
 pub(super) fn place_of(policy: Policy, root: &Path, path: &str) -> String {
     match policy {

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use futures_util::TryStreamExt;
-use ports::{Bucket, Change, Error, Kv, KvEntry};
+use ports::{Bucket, Change, Error, Kv, KvEntry, Versioned};
 use serde::Deserialize;
 use types::buckets::{CONVERSATIONS, PLACES, SANDBOXES};
 use types::placement::Wanted;
@@ -28,10 +28,8 @@ pub(super) async fn change(
     kv: &dyn Kv,
     sandbox: &SandboxId,
     mut change: impl FnMut(&mut Wanted) -> bool,
-) -> ports::Result<Option<Wanted>> {
-    let changed =
-        sandboxes(kv).change(sandbox.as_str(), |wanted| wanted.as_mut().is_some_and(&mut change)).await?;
-    Ok(changed.map(|stored| stored.value))
+) -> ports::Result<Option<Versioned<Wanted>>> {
+    sandboxes(kv).change(sandbox.as_str(), |wanted| wanted.as_mut().is_some_and(&mut change)).await
 }
 
 /// Whether the record of a conversation names the sandbox.

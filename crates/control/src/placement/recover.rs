@@ -13,12 +13,10 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use types::calls::{Command, CommandDone};
 use types::conversation::{Projection, Status};
-use types::placement::Lease;
 use types::{Epoch, SandboxId};
 
 use super::Workers;
 use super::fleet::Fleet;
-use super::mirror::Seen;
 use crate::Tasks;
 
 /// What the opening of a conversation may take.
@@ -73,10 +71,11 @@ pub(crate) fn follow_fleet(
     for entry in cut_off(index) {
         of_sandboxes.entry(entry.log.sandbox().clone()).or_default().push(entry);
     }
-    let mut leases = fleet.leases.changes();
+    let leases = fleet.leases.clone();
+    leases.note_changes();
     // Those that are there are told below.
-    let mut told = BTreeMap::new();
-    newcomers(&leases.borrow_and_update(), &mut told);
+    let mut told: BTreeMap<String, Epoch> = leases
+        .read(|leases| leases.iter().map(|(sandbox, seen)| (sandbox.clone(), seen.value.epoch)).collect());
     for (sandbox, entries) in of_sandboxes {
         let (workers, index, looking) = (workers.clone(), index.clone(), looking.clone());
         tasks.spawn_until_drain(async move {
@@ -93,17 +92,18 @@ pub(crate) fn follow_fleet(
     let (workers, index, telling) = (workers.clone(), index.clone(), tasks.clone());
     tasks.spawn_vital("telling new workers of runs that were cut off", async move {
         loop {
-            let newcomers = newcomers(&leases.borrow_and_update(), &mut told);
-            for sandbox in newcomers.iter().filter_map(|sandbox| SandboxId::parse(sandbox)) {
+            let mut changed = leases.changed().await;
+            changed.retain(|sandbox| {
+                let epoch = leases.get(sandbox).map(|seen| seen.value.epoch);
+                is_newcomer(sandbox, epoch, &mut told)
+            });
+            for sandbox in changed.iter().filter_map(|sandbox| SandboxId::parse(sandbox)) {
                 let (workers, index) = (workers.clone(), index.clone());
                 let mut entries = index.in_sandbox(&sandbox);
                 entries.retain(is_cut_off);
                 if !entries.is_empty() {
                     telling.spawn_until_drain(async move { close(entries, &workers, &index).await });
                 }
-            }
-            if leases.changed().await.is_err() {
-                return;
             }
         }
     });
@@ -120,12 +120,15 @@ fn cancel_after(token: &CancellationToken, patience: Duration, tasks: &Tasks) {
     });
 }
 
-fn newcomers(leases: &BTreeMap<String, Seen<Lease>>, told: &mut BTreeMap<String, Epoch>) -> Vec<String> {
-    told.retain(|sandbox, _| leases.contains_key(sandbox));
-    let epochs = leases.iter().map(|(sandbox, seen)| (sandbox.clone(), seen.value.epoch));
-    let news: Vec<_> = epochs.filter(|(sandbox, epoch)| told.get(sandbox) != Some(epoch)).collect();
-    told.extend(news.iter().cloned());
-    news.into_iter().map(|(sandbox, _)| sandbox).collect()
+/// Whether a lease is another worker's than before, and not only renewed.
+fn is_newcomer(sandbox: &str, epoch: Option<Epoch>, told: &mut BTreeMap<String, Epoch>) -> bool {
+    match epoch {
+        Some(epoch) => told.insert(sandbox.to_owned(), epoch) != Some(epoch),
+        None => {
+            told.remove(sandbox);
+            false
+        }
+    }
 }
 
 fn cut_off(index: &Index) -> Vec<Arc<ConversationState>> {

@@ -3,6 +3,7 @@
 mod ending;
 mod quota;
 mod retention;
+mod serving;
 mod sweep;
 mod weighing;
 
@@ -92,6 +93,7 @@ pub async fn serve(
         () = shutdown.cancelled() => Ok(()),
         _ = housekeeping => Ok(()),
         () = forgetting => Ok(()),
+        () = serving::keep_saying_so(ports.kv.as_ref()) => Ok(()),
         served = storage.serve(&server, books.clone()) => {
             served.and_then(|()| Err(Error::Unavailable("workers are not served any more".to_owned())))
         }

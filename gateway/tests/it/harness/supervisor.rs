@@ -67,14 +67,7 @@ impl Supervisor {
     /// A worker without an owner, as the warm pool has them.
     pub async fn add_to_pool(&self, name: &str) -> SandboxId {
         let sandbox = SandboxId::parse(name).unwrap();
-        let wanted = Wanted {
-            tenant: None,
-            place: String::new(),
-            want: Want::Running,
-            touched_at: 0,
-            quiet_after: None,
-            has_guests: false,
-        };
+        let wanted = Wanted { want: Want::Running, ..Wanted::default() };
         self.put(SANDBOXES, &sandbox, &wanted).await;
         self.start(&sandbox).await;
         sandbox
@@ -121,10 +114,17 @@ impl Supervisor {
             let sandbox = SandboxId::parse(&key).unwrap();
             let wanted: Wanted = serde_json::from_slice(&entry.value).unwrap();
             let runs = self.worker(&sandbox).is_some();
+            if wanted.is_claimed && runs {
+                let granted = serde_json::to_vec(&Wanted { is_claimed: false, ..wanted.clone() }).unwrap();
+                // Unless somebody was faster: of that there is a hint.
+                let expect = Expect::Revision(entry.revision);
+                let _ = self.0.ports.kv.put(SANDBOXES, &key, granted.into(), expect).await;
+            }
             let failure = self.0.failure.lock().unwrap().clone();
             match (wanted.want, failure) {
                 (Want::Running, None) if !runs => self.start(&sandbox).await,
                 (Want::Running, Some(failure)) if !runs => {
+                    let failure = Failure { answers: wanted.wakes, ..failure };
                     self.next_epoch(&sandbox, Some(failure)).await;
                 }
                 (Want::Paused | Want::Deleted, _) if runs => self.kill(&sandbox, false).await,
@@ -161,5 +161,6 @@ fn failure(message: &str) -> Failure {
         at: time::utc_now(),
         retry_at: 0,
         is_final: true,
+        answers: 0,
     }
 }

@@ -17,10 +17,10 @@ pub fn port(error: Docker) -> Error {
     Error::Unavailable(format!("docker: {error}"))
 }
 
-/// For removals: what is gone, or is just going, is removed.
+/// For removals: what is gone is removed. What is just going (409) is not yet: its name and its files are still taken.
 pub fn gone(removed: std::result::Result<(), Docker>) -> Result<()> {
     match removed {
-        Err(error) if !matches!(status(&error), Some(304 | 404 | 409)) => Err(port(error)),
+        Err(error) if !matches!(status(&error), Some(304 | 404)) => Err(port(error)),
         _ => Ok(()),
     }
 }
@@ -50,6 +50,15 @@ fn without_paths(message: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_just_going_is_not_gone() {
+        let answered =
+            |status_code| Docker::DockerResponseServerError { status_code, message: String::new() };
+        assert_eq!(gone(Err(answered(404))), Ok(()));
+        assert_eq!(gone(Err(answered(304))), Ok(()), "it had stopped before");
+        assert!(matches!(gone(Err(answered(409))), Err(Error::Unavailable(_))));
+    }
 
     #[test]
     fn a_refusal_does_not_tell_where_things_are_on_the_host() {

@@ -205,6 +205,7 @@ impl Containers {
             Some(ContainerSummaryStateEnum::EXITED | ContainerSummaryStateEnum::DEAD) => {
                 InstanceState::Exited { code: self.exit_code(&instance).await }
             }
+            Some(ContainerSummaryStateEnum::REMOVING) => InstanceState::Leaving,
             // Whoever made it has gone, or the engine, before it was started.
             Some(ContainerSummaryStateEnum::CREATED) => InstanceState::Exited { code: None },
             _ => InstanceState::Running,

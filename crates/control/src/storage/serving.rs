@@ -1,0 +1,43 @@
+//! Says that workers are served, for as long as they are: the supervisor gives up nobody whose lease could not be renewed.
+
+use bytes::Bytes;
+use ports::{Expect, Kv};
+use types::buckets::{DEPUTIES_KEY, LEASES, SERVING_EVERY};
+
+/// Never returns.
+pub(super) async fn keep_saying_so(kv: &dyn Kv) {
+    loop {
+        let note = Bytes::from_static(b"{}");
+        if let Err(error) = kv.put(LEASES, DEPUTIES_KEY, note, Expect::Anything).await {
+            tracing::debug!(%error, "it is not said that workers are served");
+        }
+        tokio::time::sleep(SERVING_EVERY).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn it_is_said_again_and_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = embedded::Options::within(folder.path(), embedded::Fsync::Interval);
+        let (ports, _guard) = embedded::open(options).await.unwrap();
+        tokio::time::pause();
+        let heard = async {
+            let mut revisions = BTreeSet::new();
+            while revisions.len() < 3 {
+                let note = ports.kv.get(LEASES, DEPUTIES_KEY).await.unwrap();
+                revisions.extend(note.map(|note| note.revision));
+                tokio::time::sleep(SERVING_EVERY / 4).await;
+            }
+        };
+        tokio::select! {
+            () = keep_saying_so(ports.kv.as_ref()) => {}
+            () = heard => {}
+        }
+    }
+}
