@@ -61,7 +61,7 @@ async fn reach(spec: &WorkerSpec) -> anyhow::Result<()> {
     let ports = door::Ports::default();
     let mut reached = Ok(());
     for url in &spec.nats_urls {
-        reached = timeout(PATIENCE, greeted(url, &ports)).await.context("it says nothing").flatten();
+        reached = timeout(PATIENCE, greeted(url, &spec.servers, &ports)).await.context("it says nothing").flatten();
         if reached.is_ok() {
             break;
         }
@@ -70,11 +70,11 @@ async fn reach(spec: &WorkerSpec) -> anyhow::Result<()> {
     reached
 }
 
-async fn greeted(url: &str, ports: &door::Ports) -> anyhow::Result<()> {
+async fn greeted(url: &str, servers: &[String], ports: &door::Ports) -> anyhow::Result<()> {
     if let Some(socket) = url.strip_prefix("unix://") {
         UnixStream::connect(socket).await.context("the door's socket cannot be used")?;
     }
-    let address = door::nats_address(&door::reachable(url, ports).await?);
+    let address = door::nats_address(&door::reachable(url, servers, ports).await?);
     let mut greeting = [0; 5];
     TcpStream::connect(address).await?.read_exact(&mut greeting).await.context("it hangs up")?;
     ensure!(&greeting == b"INFO ", "it is something else that answers");

@@ -47,7 +47,8 @@ pub async fn layout(jetstream: &JetStream) -> Result<Layout, Error> {
 
 /// What was chosen at random when the cluster was set up.
 pub async fn mark(jetstream: &JetStream) -> Result<u64, Error> {
-    fixed(jetstream, MARK).await?.ok_or(Error::NotSetUp)
+    let (_, mark) = fixed(jetstream, MARK).await?.ok_or(Error::NotSetUp)?;
+    Ok(mark)
 }
 
 async fn check(jetstream: &JetStream) -> Result<(), Error> {
@@ -175,7 +176,8 @@ async fn raise(jetstream: &JetStream, key: &str, value: u64) -> Result<(), Error
             Some((_, found)) if found >= value => return Ok(()),
             found => found.map_or(0, |(at, _)| at),
         };
-        match jetstream.store(&subject, Some(last), HeaderMap::new(), value.to_string().into()).await {
+        let stored = jetstream.store(&subject, Some(last), HeaderMap::new(), value.to_string().into()).await;
+        match stored.map_err(ports::Error::from) {
             // Somebody else was faster.
             Err(ports::Error::Conflict { .. }) => {}
             stored => return stored.map(|_| ()).map_err(Error::from),

@@ -45,7 +45,14 @@ pub async fn nats() -> (Ports, Ports, Store) {
 
 async fn connection(server: &Nats, inbox: Option<String>) -> Connection {
     let name = "test".to_owned();
-    connect(nats::Options { urls: vec![server.url()], credentials: None, ca: None, name, inbox })
-        .await
-        .unwrap()
+    connect(nats::Options {
+        urls: vec![server.url()],
+        credentials: None,
+        ca: None,
+        name,
+        inbox,
+        servers: Vec::new(),
+    })
+    .await
+    .unwrap()
 }

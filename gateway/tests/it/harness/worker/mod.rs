@@ -36,14 +36,16 @@ const LIMITS: Limits = Limits::new(1_000, 64 << 20);
 #[derive(Clone)]
 pub struct Worker(Arc<Shared>);
 
+type SharedState = Arc<tokio::sync::Mutex<State>>;
+
 struct Shared {
     ports: Ports,
     sandbox: SandboxId,
     incarnation: Option<Epoch>,
     script: Mutex<Script>,
-    open: Mutex<HashMap<ConversationId, Arc<tokio::sync::Mutex<State>>>>,
+    open: Mutex<HashMap<ConversationId, SharedState>>,
     /// Those that were forgotten, each for a deletion, and when they were made.
-    forgotten: Mutex<HashMap<(ConversationId, Uuid), (String, Arc<tokio::sync::Mutex<State>>)>>,
+    forgotten: Mutex<HashMap<(ConversationId, Uuid), (String, SharedState)>>,
     seen: Mutex<Vec<Command>>,
     bash_calls: AtomicUsize,
     git_calls: AtomicUsize,
