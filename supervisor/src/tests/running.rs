@@ -282,28 +282,6 @@ async fn a_changed_record_is_acted_on_long_before_the_next_look_is_due() {
 }
 
 #[tokio::test]
-async fn a_supervisor_that_only_waits_for_its_turn_ends_nobodys_workers() {
-    let world = world().await;
-    let run = |shutdown: &CancellationToken| {
-        let (ports, workers) = (world.ports.clone(), world.workers.clone());
-        tokio::spawn(crate::run(cluster_that(true), ports, workers, shutdown.clone()))
-    };
-    let (leads, waits) = (CancellationToken::new(), CancellationToken::new());
-    let leading = run(&leads);
-    world.want("a", Want::Running, 1).await;
-    world.until_running(1).await;
-    let waiting = run(&waits);
-    // It has seen that another leads, and will see it again.
-    tokio::time::sleep(SECOND).await;
-    waits.cancel();
-    waiting.await.unwrap().unwrap();
-    assert_eq!(world.workers.instances(), [instance("a", 1)]);
-    leads.cancel();
-    leading.await.unwrap().unwrap();
-    assert!(world.workers.instances().is_empty());
-}
-
-#[tokio::test]
 async fn steps_that_end_together_are_one_reason_to_look() {
     const AT_ONCE: usize = 16;
     let world = world().await;
