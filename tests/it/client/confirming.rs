@@ -190,6 +190,7 @@ async fn an_answer_that_names_its_actions_is_refused_where_it_is_not_these_that_
     assert_eq!(info["execution_status"], "waiting_for_confirmation");
     server.client.post_ok(&path, &json!({"accept": true, "action_ids": [action]})).await;
     testing::until(async || holds(&user.work(), "first")).await;
+    server.client.wait_for_status(&id, "waiting_for_confirmation").await;
     testing::process::signal(terminal.process.id(), rustix::process::Signal::INT);
     assert_eq!(terminal.status(), Some(4));
 }

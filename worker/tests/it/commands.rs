@@ -212,7 +212,7 @@ async fn delete_leaves_no_outputs_behind_however_long_the_conversation_rested() 
     std::fs::create_dir_all(deep).unwrap();
     world.stop_worker().await;
     world.start_worker().await;
-    world.forget(id).await.unwrap();
+    world.delete(id).await;
     until(async || !folder.exists()).await;
 }
 

@@ -1,7 +1,5 @@
 //! What was cancelled is interrupted, whatever the server does not answer and whoever else has a say.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 use testing::proxy::Proxy;
 use testing::script::Turn;
@@ -102,30 +100,5 @@ async fn who_cancels_at_a_question_that_somebody_else_has_answered_interrupts_wh
     editor.cancels(&session);
     assert_eq!(editor.answer_to(asked)["result"]["stopReason"], "cancelled");
     assert_eq!(status(&server, &session).await, "paused");
-    editor.leaves();
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_was_cancelled_is_interrupted_also_after_the_editor_was_told_so() {
-    let user = User::with(Vec::new()).await;
-    let server = Start::new(BINARY).start();
-    let (proxy, mut editor, session) = behind(&user, &server.url);
-    user.model.will([Turn::hang()]);
-    let asked = editor.begin("session/prompt", &prompt(&session, "Wait."));
-    let path = format!("/api/conversations/{session}/events/search");
-    testing::until(async || server.client.get_ok(&path).await.to_string().contains("Wait.")).await;
-    // The server has begun the run long before its answer comes.
-    proxy.delay(Duration::from_secs(3));
-    testing::until(async || user.model.asked() > 0).await;
-    proxy.hold("/interrupt");
-    editor.cancels(&session);
-    assert_eq!(editor.answer_to(asked)["result"]["stopReason"], "cancelled");
-    assert_eq!(status(&server, &session).await, "running");
-    proxy.delay(Duration::ZERO);
-    testing::until(async || proxy.has_cut()).await;
-    proxy.cut(|| true);
-    server.client.wait_for_status(&session, "paused").await;
-    user.model.will([Turn::text("Now.")]);
-    assert_eq!(editor.prompt(&session, "Again.")["result"]["stopReason"], "end_turn");
     editor.leaves();
 }

@@ -196,6 +196,15 @@ impl World {
         self.call_for(&self.life(id), forget(self, id)).await
     }
 
+    /// As [`World::forget`], and then it has gone.
+    pub async fn delete(&self, id: ConversationId) {
+        let (life, forgets) = (self.life(id), forget(self, id));
+        let Command::Forget { persistence_dir, deletion } = forgets.clone() else { panic!("it forgets") };
+        self.call_for(&life, forgets).await.unwrap();
+        let forgotten = Command::Forgotten { persistence_dir, deletion, is_gone: true };
+        self.call_for(&life, forgotten).await.unwrap();
+    }
+
     /// Posts a user message.
     pub async fn say(&self, id: ConversationId, text: &str, run: bool) -> Result<CommandDone, Fault> {
         self.call(id, message(text, run)).await
