@@ -61,7 +61,8 @@ async fn reach(spec: &WorkerSpec) -> anyhow::Result<()> {
     let ports = door::Ports::default();
     let mut reached = Ok(());
     for url in &spec.nats_urls {
-        reached = timeout(PATIENCE, greeted(url, &spec.servers, &ports)).await.context("it says nothing").flatten();
+        reached =
+            timeout(PATIENCE, greeted(url, &spec.servers, &ports)).await.context("it says nothing").flatten();
         if reached.is_ok() {
             break;
         }

@@ -153,7 +153,8 @@ impl Reconciler {
 
     fn is_full_for(&self, step: &Step) -> bool {
         let has_erasures = self.erasures.len() >= ERASURES_AT_ONCE;
-        self.steps.len() >= AT_ONCE || *step == Step::Erase && has_erasures
+        // A grant asks nothing of the driver.
+        *step != Step::Grant && self.steps.len() >= AT_ONCE || *step == Step::Erase && has_erasures
     }
 
     fn choose(&self, view: &View, memory: &mut Memory, room: &mut Headroom, now: Moment) -> Step {
@@ -256,14 +257,14 @@ async fn take(
     mut memory: Memory,
     now: Moment,
 ) -> (SandboxId, Memory) {
-    let is_done = match actor.take(step.clone(), &view, &mut memory, now).await {
-        // Somebody else was faster; the next look sees what they did.
-        Ok(()) | Err(Error::Conflict { .. }) => true,
+    match actor.take(step.clone(), &view, &mut memory, now).await {
+        Ok(()) => memory.repeats.taken(step, true),
+        // Somebody else was faster, and has changed something: the next look sees what.
+        Err(Error::Conflict { .. }) => {}
         Err(error) => {
             tracing::warn!(sandbox.id = %view.sandbox, %error, "a step could not be taken");
-            false
+            memory.repeats.taken(step, false);
         }
-    };
-    memory.repeats.taken(step, is_done);
+    }
     (view.sandbox, memory)
 }

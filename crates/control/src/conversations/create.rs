@@ -70,7 +70,9 @@ impl Conversations {
         let created = self.create_in(record, alone, knows_its_id).await;
         let is_in_it = match &created {
             Ok(CreateOutcome::New(entry) | CreateOutcome::Existing(entry)) => *entry.log.sandbox() == sandbox,
-            Ok(CreateOutcome::Taken) | Err(_) => false,
+            Ok(CreateOutcome::Taken) => false,
+            // What the store does not answer may yet be stored.
+            Err(fault) => fault.may_be_done(),
         };
         if !is_in_it && let Err(error) = self.placement().unused(&sandbox, id).await {
             tracing::warn!(sandbox.id = %sandbox, %error, "a sandbox that nobody needs stays for now");

@@ -88,6 +88,8 @@ impl Placement for Fleet {
             if keeps {
                 wanted.touched_at = unix_ms();
                 wanted.has_guests |= is_guest;
+                // Of records that were written before there was the mark.
+                wanted.is_of_conversation |= !is_guest;
             }
             keeps
         };

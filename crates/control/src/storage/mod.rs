@@ -75,7 +75,7 @@ pub async fn serve(
     };
     let housekeeping = async {
         let sweeping = sweep::keep_swept(storage, ports, limits.sweep_every);
-        tokio::join!(sweeping, counting, keep_saying(ports.kv.as_ref()))
+        tokio::join!(sweeping, counting)
     };
     let forgetting = async {
         match limits.bash_retention {
@@ -104,17 +104,6 @@ pub async fn serve(
     }
     books.tell_all().await;
     served
-}
-
-/// Never returns.
-async fn keep_saying(kv: &dyn Kv) {
-    loop {
-        // Whoever asks for it does not reach the store either, or hears of it the next time.
-        if let Err(error) = kv.put(LEASES, DEPUTIES_KEY, "serving".into(), Expect::Anything).await {
-            tracing::debug!(%error, "it cannot be said that workers are served");
-        }
-        tokio::time::sleep(SERVING_EVERY).await;
-    }
 }
 
 /// Never returns.
