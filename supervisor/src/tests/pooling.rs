@@ -1,5 +1,12 @@
 //! The warm pool, and the limits.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use ports::doubles::KvDouble;
+use ports::{Expect, Kv, Result};
 use types::TenantId;
 use types::buckets::SANDBOXES;
 use types::placement::{FailureReason, Want, Wanted};
@@ -131,4 +138,44 @@ async fn what_is_taken_from_the_pool_counts_as_what_is_started() {
         supervisor.settle(world.start + SECOND).await;
         assert_eq!(world.workers.instances(), [instance(refused, 2)], "there is room now");
     }
+}
+
+/// Gateways write the record of a sandbox between each look and the first steps that follow it.
+struct Busy {
+    inner: Arc<dyn Kv>,
+    writes: AtomicUsize,
+}
+
+#[async_trait]
+impl KvDouble for Busy {
+    fn inner(&self) -> Result<&dyn Kv> {
+        Ok(self.inner.as_ref())
+    }
+
+    async fn put(&self, bucket: &str, key: &str, value: Bytes, expect: Expect) -> Result<u64> {
+        let goes_on = |left: usize| left.checked_sub(1);
+        if bucket == SANDBOXES
+            && matches!(expect, Expect::Revision(_))
+            && self.writes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, goes_on).is_ok()
+        {
+            let there = self.inner.get(bucket, key).await?.expect("it is expected");
+            self.inner.put(bucket, key, there.value, Expect::Anything).await?;
+        }
+        self.inner.put(bucket, key, value, expect).await
+    }
+}
+
+#[tokio::test]
+async fn who_writes_beside_a_claim_keeps_it_waiting_no_longer() {
+    let mut world = world().await;
+    world.rules.warm_workers = 1;
+    world.supervisor().settle(world.start).await;
+    let [claimed] = world.unclaimed().await.try_into().unwrap();
+    let record = Wanted { tenant: TenantId::parse("acme"), is_claimed: true, ..wanted(Want::Running, 1) };
+    world.put(SANDBOXES, &claimed, &record).await;
+    world.rules.warm_workers = 0;
+    world.ports.kv = Arc::new(Busy { inner: world.ports.kv.clone(), writes: AtomicUsize::new(3) });
+    world.supervisor().settle(world.start).await;
+    let granted: Wanted = world.get(SANDBOXES, &claimed).await.unwrap();
+    assert!(!granted.is_claimed, "at the same moment still");
 }

@@ -14,12 +14,11 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use ports::rpc::{Server, Watch};
 use ports::storage::{Ledger, Storage};
-use ports::{Error, Expect, Kv, Ports, Result};
+use ports::{Error, Kv, Ports, Result};
 use readmodel::vital::contained;
 use tokio::sync::{Mutex as Turn, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use types::buckets::{DEPUTIES_KEY, LEASES, SERVING_EVERY};
 use types::{LogId, SandboxId};
 
 use ending::is_ending;
