@@ -11,6 +11,9 @@ use super::revoke;
 use super::settings::Cluster;
 use crate::settings::Settings;
 
+/// In the folder of the keys: NATS is still to be told of new rights.
+const UNTOLD: &str = "operator/untold";
+
 #[derive(clap::Args)]
 pub struct Options {
     /// Where the keys go
@@ -44,11 +47,15 @@ pub fn run(options: &Options, settings: &Settings, cluster: Option<&Cluster>) ->
         println!("{state:<7} {:<45} {}", path.display().to_string(), purpose(path));
     }
     let some_are = |state| pieces.iter().any(|piece| piece.state == state);
+    let untold = options.dir.join(UNTOLD);
     if some_are(State::Renewed) {
         println!(
             "What was renewed has the rights of this release: copy it to where its part runs elsewhere."
         );
-        println!("{}", told(&options.dir, cluster));
+        std::fs::write(&untold, "").with_context(|| format!("cannot write {}", untold.display()))?;
+    }
+    if untold.exists() {
+        println!("{}", told(&options.dir, cluster, &untold));
     }
     if some_are(State::Made) {
         println!("{}", advice(&options.dir));
@@ -59,13 +66,17 @@ pub fn run(options: &Options, settings: &Settings, cluster: Option<&Cluster>) ->
     Ok(ExitCode::SUCCESS)
 }
 
-/// A server that runs has the rights of workers in its own folder, and reads `auth.conf` only when it starts.
-fn told(dir: &Path, cluster: Option<&Cluster>) -> String {
-    let telling = cluster.map(|cluster| revoke::tell_of_account(dir, cluster));
+/// A server that runs has the rights of workers in its own folder, and reads `auth.conf` only when it starts. Where it cannot be
+/// told, the next `init` tries again.
+fn told(dir: &Path, cluster: Option<&Cluster>, untold: &Path) -> String {
+    let telling = cluster.map(|cluster| {
+        revoke::tell_of_account(dir, cluster)?;
+        std::fs::remove_file(untold).with_context(|| format!("cannot remove {}", untold.display()))
+    });
     match telling {
         Some(Ok(())) => "NATS knows what workers may do now.".to_owned(),
-        Some(Err(error)) => format!("NATS was not told, and knows of it when it starts next: {error:#}"),
-        None => "NATS knows of it when it starts next.".to_owned(),
+        Some(Err(error)) => format!("NATS was not told: restart it, or `init` again. {error:#}"),
+        None => "NATS knows of it when it starts next, or by `init` with OH_NATS_URL.".to_owned(),
     }
 }
 

@@ -103,7 +103,7 @@ impl Control {
         desks: &Tasks,
     ) -> ports::Result<Self> {
         let tasks = &Tasks::until(drain);
-        let index = &Index::start(ports, &tasks.tracker, &tasks.drain).await?;
+        let index = &Index::start(ports, &desks.tracker, &desks.drain).await?;
         let (outbound, github_url, work) =
             (config.outbound.clone(), config.github_url.clone(), config.metrics.clone());
         let openai = config.openai.clone();
@@ -126,7 +126,7 @@ impl Control {
             Mode::Cluster(cluster) => {
                 models.clone().serve(&server).await?;
                 tasks.spawn_vital("sweeping sums", models.clone().keep_swept(ports.kv.clone()));
-                let fleet = Arc::new(Fleet::start(cluster, ports, index, tasks).await?);
+                let fleet = Arc::new(Fleet::start(cluster, ports, index, desks).await?);
                 let workers = Workers::new(ports.bus.clone(), fleet.clone());
                 let settled = placement::close_cut_off_runs_of(&fleet, &workers, index, tasks);
                 tasks.spawn_vital("giving up abandoned sandboxes", fleet.keep_giving_up());

@@ -26,9 +26,9 @@ const OLDEST: (u64, u64) = (2, 11);
 /// Below it file transfers fail: their chunks have 4 MiB.
 const ENOUGH_PAYLOAD: usize = 8 << 20;
 /// What a server gets to take a connection, if others could take it: one whose machine is gone says nothing.
-const ANSWERING: Duration = Duration::from_secs(2);
-/// What it gets behind an address that looks for a server itself.
-const FINDING: Duration = Duration::from_secs(5);
+const ONE_OF_MANY: Duration = Duration::from_secs(2);
+/// What it gets where there is no other, or the address looks for a server itself.
+const ONLY_ONE: Duration = Duration::from_secs(5);
 /// A connection that is silent for twice this long is given up.
 const PING: Duration = Duration::from_secs(10);
 
@@ -124,10 +124,11 @@ async fn try_connect(options: &Options, credentials: &Renewable) -> Result<Attem
     if let Some(config) = trust::config(options)? {
         client = client.tls_client_config(config);
     }
-    client = match options.servers.is_empty() {
-        true => client.connection_timeout(ANSWERING),
-        false => client.connection_timeout(FINDING).ignore_discovered_servers(),
-    };
+    let is_one_of_many = options.servers.is_empty() && options.urls.len() > 1;
+    client = client.connection_timeout(if is_one_of_many { ONE_OF_MANY } else { ONLY_ONE });
+    if !options.servers.is_empty() {
+        client = client.ignore_discovered_servers();
+    }
     let client = client
         .name(&options.name)
         .ping_interval(PING)

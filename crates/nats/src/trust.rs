@@ -19,16 +19,19 @@ use crate::error::Error;
 /// # Errors
 /// `Configuration`.
 pub fn config(options: &Options) -> Result<Option<ClientConfig>, Error> {
+    // Who speaks no TLS needs no authorities, which many an image has not.
+    let wants_tls = options.ca.is_some() || options.servers.iter().any(|server| server.starts_with("tls://"));
+    let has_names = wants_tls && !options.servers.is_empty();
     let roots = match &options.ca {
         Some(ca) => roots_of(ca)?,
-        None if options.servers.is_empty() => return Ok(None),
-        None => roots_of_the_system(),
+        None if !has_names => return Ok(None),
+        None => roots_of_the_system()?,
     };
     let bad = |error: &dyn std::fmt::Display| Error::Configuration(format!("TLS: {error}"));
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions();
     let config = config.map_err(|error| bad(&error))?;
-    if options.servers.is_empty() {
+    if !has_names {
         return Ok(Some(config.with_root_certificates(roots).with_no_client_auth()));
     }
     let named = Named::new(&options.servers, roots, provider)?;
@@ -55,11 +58,15 @@ fn roots_of(ca: &str) -> Result<RootCertStore, Error> {
     Ok(roots)
 }
 
-/// Those that can be read: without any of them no server is trusted.
-fn roots_of_the_system() -> RootCertStore {
+/// Those that can be read.
+fn roots_of_the_system() -> Result<RootCertStore, Error> {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    roots
+    if roots.is_empty() {
+        let missing = "the system has no certificates of authorities, and none were given (OH_NATS_CA_FILE)";
+        return Err(Error::Configuration(missing.to_owned()));
+    }
+    Ok(roots)
 }
 
 /// Trusts a server by one of its names, where the address that is dialled is that of a way to it.
@@ -122,5 +129,24 @@ impl ServerCertVerifier for Named {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.verifier.supported_verify_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_speaks_no_tls_behind_a_door_needs_no_authorities() {
+        let servers = vec!["nats://nats:4222".to_owned()];
+        let options = Options {
+            urls: vec!["nats://127.0.0.1:4222".to_owned()],
+            credentials: None,
+            ca: None,
+            servers,
+            name: "test".to_owned(),
+            inbox: None,
+        };
+        assert!(matches!(config(&options), Ok(None)), "authorities are looked for");
     }
 }

@@ -13,7 +13,7 @@ use types::brokering::ModelCall;
 use types::buckets::CONVERSATIONS;
 use types::calls::{RecordCall, WorkingCopy};
 
-use crate::harness::cluster::create_body;
+use crate::harness::cluster::{create_body, start_idle};
 use crate::harness::{stepped, until};
 
 const ANSWER: Duration = Duration::from_secs(5);
@@ -48,5 +48,24 @@ async fn workers_are_answered_until_the_last_request_is_done() {
         assert_eq!(refused.unwrap_err().code, Code::NotFound, "it was looked at");
     });
     let ((status, answer), ()) = tokio::join!(renaming, ending);
+    assert_eq!(status, 200, "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_that_waits_for_its_sandbox_when_its_gateway_ends_has_its_answer() {
+    let world = start_idle(Policy::Conversation, 1, |_| {}).await;
+    let gateway = world.gateway();
+    let id = gateway.create_from(create_body("/tmp/w")).await;
+    let sandbox = world.sandbox_of(&id).await;
+    let path = format!("/api/conversations/{id}/pause");
+    let before = world.wanted(&sandbox).await.unwrap().wakes;
+    let waiting = gateway.send(Method::POST, &path, None);
+    let ending = async {
+        until(async || world.wanted(&sandbox).await.is_some_and(|wanted| wanted.wakes > before)).await;
+        gateway.begin_stop();
+        until(async || TcpStream::connect(&gateway.address).await.is_err()).await;
+        world.supervisor.start(&sandbox).await;
+    };
+    let ((status, answer), ()) = tokio::join!(waiting, ending);
     assert_eq!(status, 200, "{answer}");
 }

@@ -38,7 +38,8 @@ mod tests {
         let heard = async {
             let mut revisions = BTreeSet::new();
             while revisions.len() < 3 {
-                let note = ports.kv.get(LEASES, DEPUTIES_KEY).await.unwrap();
+                // Where time has passed the disk by, the next time.
+                let note = ports.kv.get(LEASES, DEPUTIES_KEY).await.ok().flatten();
                 assert!(note.is_none() || begun.elapsed() >= BEGINNING);
                 revisions.extend(note.map(|note| note.revision));
                 tokio::time::sleep(SERVING_EVERY / 4).await;

@@ -164,7 +164,7 @@ async fn a_server_that_asks_nobody_who_they_are_is_not_joined_by_who_has_credent
     joined.disconnected().await;
     let log = server.folder().join("server.log");
     let tries = || std::fs::read_to_string(&log).unwrap().matches("Client connection created").count();
-    testing::until(async || tries() > 4).await;
+    testing::until(async || tries() > 2).await;
     assert!(!joined.is_connected(), "it came back without having been asked who it is");
     std::fs::write(&file, whole).unwrap();
     server.restart().await;
