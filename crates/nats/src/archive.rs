@@ -95,7 +95,7 @@ impl Direct {
         let subject = self.layout.subject(log);
         let NewMessage { lengths, body, payload } = message;
         let headers = LogMessage::headers(lengths.as_ref(), body.as_ref());
-        self.jetstream.store(&subject, Some(last), headers, payload).await
+        self.jetstream.try_to_store(&subject, Some(last), headers, payload).await
     }
 
     /// Stores a piece of a body.
@@ -110,7 +110,7 @@ impl Direct {
         piece: Bytes,
     ) -> std::result::Result<(), Unstored> {
         let subject = store::piece(log, digest, index);
-        self.jetstream.store(&subject, Some(0), Default::default(), piece).await.map(|_| ())
+        self.jetstream.try_to_store(&subject, Some(0), Default::default(), piece).await.map(|_| ())
     }
 }
 

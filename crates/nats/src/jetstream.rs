@@ -62,8 +62,19 @@ impl JetStream {
     /// if there is none.
     ///
     /// # Errors
-    /// `Conflict` when `after` does not hold. Whether it may be stored all the same [`Unstored`] says.
+    /// `Conflict` when `after` does not hold; `Unavailable` perhaps stored.
     pub async fn store(
+        &self,
+        subject: &str,
+        after: Option<u64>,
+        headers: HeaderMap,
+        payload: Bytes,
+    ) -> Result<u64> {
+        Ok(self.try_to_store(subject, after, headers, payload).await?)
+    }
+
+    /// As [`JetStream::store`], for who has to know whether it may be stored all the same.
+    pub async fn try_to_store(
         &self,
         subject: &str,
         after: Option<u64>,

@@ -90,8 +90,7 @@ impl Kv for NatsKv {
         mark.insert(DELETED, "DEL");
         mark.insert("Nats-TTL", MARK_LIFETIME);
         let subject = layout::key_subject(bucket, key)?;
-        self.jetstream.store(&subject, after, mark, Bytes::new()).await?;
-        Ok(())
+        self.jetstream.store(&subject, after, mark, Bytes::new()).await.map(|_| ())
     }
 
     /// One pass from the bucket's beginning to its end. What changes meanwhile moves to the end, so nothing
@@ -143,7 +142,7 @@ impl NatsKv {
 
     async fn store(&self, bucket: &str, key: &str, after: Option<u64>, value: Bytes) -> Result<u64> {
         let subject = layout::key_subject(bucket, key)?;
-        Ok(self.jetstream.store(&subject, after, HeaderMap::new(), value).await?)
+        self.jetstream.store(&subject, after, HeaderMap::new(), value).await
     }
 
     /// Puts a value where only the mark of an earlier one's end stands.

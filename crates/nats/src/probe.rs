@@ -25,8 +25,7 @@ pub struct Probe {
 pub async fn probe(jetstream: &JetStream) -> Result<Probe, Error> {
     let (stream, subject) = (store::bucket_stream(CLUSTER), key_subject(CLUSTER, PROBE_KEY)?);
     let begun = Instant::now();
-    let stored = jetstream.store(&subject, None, HeaderMap::new(), Bytes::from_static(b"probe")).await;
-    stored.map_err(ports::Error::from)?;
+    jetstream.store(&subject, None, HeaderMap::new(), Bytes::from_static(b"probe")).await?;
     let took = begun.elapsed();
     let stored = jetstream.last(StreamFilter { stream: &stream, subject: &subject }).await?;
     let server_unix_ms = stored.and_then(|raw| time::unix_of_utc(&raw.stored_at));

@@ -161,8 +161,7 @@ async fn fixed(jetstream: &JetStream, key: &str) -> Result<Option<(u64, u64)>, E
 /// Writes a number unless there is one.
 async fn fix(jetstream: &JetStream, key: &str, value: u64) -> Result<(), Error> {
     let subject = key_subject(CLUSTER, key)?;
-    let stored = jetstream.store(&subject, Some(0), HeaderMap::new(), value.to_string().into()).await;
-    match stored.map_err(ports::Error::from) {
+    match jetstream.store(&subject, Some(0), HeaderMap::new(), value.to_string().into()).await {
         Ok(_) | Err(ports::Error::Conflict { .. }) => Ok(()),
         Err(error) => Err(error.into()),
     }

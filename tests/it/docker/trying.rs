@@ -17,7 +17,8 @@ fn said(start: &Start, cluster: &Cluster, variables: &[(&str, &str)]) -> String 
         std::os::unix::fs::symlink(start.folder().join("keys/supervisor"), keys.join("supervisor")).unwrap();
     }
     let mut doctor = cluster.command();
-    doctor.arg("doctor").env("OH_KEYS_DIR", keys).envs(variables.iter().copied());
+    doctor.arg("doctor").env("OH_KEYS_DIR", keys).env("OH_WORKER_BINARY", start.folder().join("worker"));
+    doctor.envs(variables.iter().copied());
     let output = doctor.output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     said.lines().find(|line| line.split_whitespace().nth(1) == Some("sandbox")).expect(&said).to_owned()
@@ -53,6 +54,9 @@ impl Drop for Image {
 async fn the_doctor_starts_a_sandbox_and_says_what_it_misses() {
     let start = Start::new(BINARY);
     let cluster = start.start_cluster_of(Some(Containers::prepare()));
+    // Symbols are most of a program that was built for tests, and are copied for long.
+    let small = Command::new("strip").arg("-o").arg(start.folder().join("worker")).arg(BINARY).status();
+    assert!(small.unwrap().success());
     let fine = said(&start, &cluster, &[]);
     assert!(fine.starts_with("ok"), "{fine}");
     let image = Image::make("ENV PATH=/nowhere");

@@ -69,10 +69,14 @@ impl Containers {
         self.create(&name, body).await?;
         self.run(&name, &line).await?;
         let mut ending = self.docker.wait_container(&name, None::<WaitContainerOptions>);
-        if timeout(TRYING, ending.next()).await.is_err() {
+        // Whatever is heard: how it has ended is looked at.
+        let _ = timeout(TRYING, ending.next()).await;
+        let found = self.docker.inspect_container(&name, None).await;
+        let state = found.map_err(|error| error::start(error, ""))?.state.unwrap_or_default();
+        if state.running.unwrap_or_default() {
             return Err(StartError::Failed(format!("it has not ended within {TRYING:?}")));
         }
-        if self.exit_code(&launch.instance).await == Some(0) {
+        if state.exit_code == Some(0) {
             return Ok(());
         }
         let log = self.log(&launch.instance).await;
