@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use control::{Control, Mode};
+use control::{Control, Mode, Tasks};
 use outbound::Outbound;
 use secrecy::SecretString;
 use telemetry::metrics::Metrics;
@@ -80,6 +80,8 @@ pub struct Running {
     store: embedded::Guard,
     gateway: gateway::Checked,
     control: Control,
+    /// On which the worker is answered.
+    desks: Tasks,
     supervisor: JoinHandle<anyhow::Result<()>>,
     sweeping: JoinHandle<()>,
     stop: CancellationToken,
@@ -171,19 +173,21 @@ impl Prepared {
             () = stop.cancelled() => {}
             () = tokio::time::sleep(STARTING) => tracing::warn!("the worker does not answer yet"),
         }
-        let control = Control::start(control, &ports, vault, stop.child_token()).await;
+        let desks = Tasks::default();
+        let control = Control::start(control, &ports, vault, stop.child_token(), &desks).await;
         let control = match control.context("the stored conversations cannot be read") {
             Ok(control) => control,
             Err(error) => {
                 stop.cancel();
                 supervisor.await.context(SUPERVISOR_PANICKED)??;
+                desks.end().await;
                 store.close().await;
                 return Err(error);
             }
         };
         let sweeping = tokio::spawn(gateway::idempotency::sweep(ports.clone(), stop.clone()));
         let stop = stop.clone();
-        Ok(Running { settings, ports, store, gateway, control, supervisor, sweeping, stop })
+        Ok(Running { settings, ports, store, gateway, control, desks, supervisor, sweeping, stop })
     }
 }
 
@@ -193,7 +197,7 @@ impl Running {
     /// # Errors
     /// When one of them has failed.
     pub async fn serve(self, listener: TcpListener) -> anyhow::Result<()> {
-        let Self { ports, store, gateway, control, supervisor, sweeping, stop, .. } = self;
+        let Self { ports, store, gateway, control, desks, supervisor, sweeping, stop, .. } = self;
         let until = stop.clone();
         let gateway = spawn_part(&stop, async move {
             gateway::run(gateway, &ports, control, listener, &until).await.map_err(anyhow::Error::from)
@@ -201,6 +205,7 @@ impl Running {
         let served = gateway.await.context("the gateway has panicked");
         let supervised = supervisor.await.context(SUPERVISOR_PANICKED);
         sweeping.await.context("the removal of old answers has panicked")?;
+        desks.end().await;
         // Nobody writes any more.
         store.close().await;
         served??;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use control::placement::Cluster;
 use control::storage::Books;
-use control::{Control, Mode};
+use control::{Control, Mode, Tasks};
 use outbound::{Outbound, Private};
 use ports::Kv;
 use ports::retry::Backoff;
@@ -111,9 +111,10 @@ async fn serve(options: &Options, settings: &Settings, cluster: &settings::Clust
     // What the control plane stores for a sandbox counts as what its worker does.
     let ports = connection.control_at_cost(books.clone()).await?;
     let shown = listener::open(cluster.metrics_address, &metrics, &connection).await?;
+    // What workers are answered on ends last: as long as clients are served, somebody stores what their workers do.
+    let desks = Tasks::default();
     let storage = tokio::spawn({
-        let (connection, ports) = (connection.clone(), ports.clone());
-        let stop = stop.clone();
+        let (connection, ports, drain) = (connection.clone(), ports.clone(), desks.drain.clone());
         // Should it panic, nobody else serves workers here: the gateway ends with it.
         let ending = stop.clone().drop_guard();
         let limits = control::storage::Limits {
@@ -125,12 +126,12 @@ async fn serve(options: &Options, settings: &Settings, cluster: &settings::Clust
             let _ending = ending;
             let serve = async || -> anyhow::Result<()> {
                 let storage = connection.storage().await?;
-                Ok(control::storage::serve(&*storage, &ports, limits, &books, watch.clone(), &stop).await?)
+                Ok(control::storage::serve(&*storage, &ports, limits, &books, watch.clone(), &drain).await?)
             };
             let mut pauses = SERVING_AGAIN;
             while let Err(error) = serve().await {
                 tracing::warn!(%error, "workers cannot be served, trying again");
-                if stop.run_until_cancelled(tokio::time::sleep(pauses.pause())).await.is_none() {
+                if drain.run_until_cancelled(tokio::time::sleep(pauses.pause())).await.is_none() {
                     return;
                 }
             }
@@ -141,7 +142,7 @@ async fn serve(options: &Options, settings: &Settings, cluster: &settings::Clust
             TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
         let bound = listener.local_addr()?;
         banner::of_gateway(bound, settings);
-        let control = Control::start(control, &ports, vault, stop.child_token()).await;
+        let control = Control::start(control, &ports, vault, stop.child_token(), &desks).await;
         let control = control.context("the stored conversations cannot be read")?;
         gateway::run(config, &ports, control, listener, &stop).await?;
         anyhow::Ok(())
@@ -149,7 +150,8 @@ async fn serve(options: &Options, settings: &Settings, cluster: &settings::Clust
     // However it ended, what is served beside it ends in order.
     let served = served.await;
     stop.cancel();
-    let stored = storage.await.context("the storage for workers has panicked");
+    let ((), stored) = tokio::join!(desks.end(), storage);
+    let stored = stored.context("the storage for workers has panicked");
     shown.close().await;
     connection.drain().await;
     served.and(stored)

@@ -11,6 +11,8 @@ mod client;
 mod contract;
 mod deferred;
 mod dependencies;
+#[cfg(feature = "cluster")]
+mod deputies;
 mod descriptors;
 #[cfg(feature = "cluster")]
 mod docker;

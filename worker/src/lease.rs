@@ -1,6 +1,7 @@
 //! The worker's lease on its sandbox: tells the others that it lives, and itself when it may not be alone.
 //!
-//! The lease is for liveness; that two never write one log is kept by the log's own check.
+//! The lease is for liveness; that two never write one log is kept by the log's own check. So without it nothing is broken off:
+//! no new tool is started, appends wait, and a newer incarnation is heard of as soon as anybody answers.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,8 +20,6 @@ const TRY_AGAIN: Duration = Duration::from_secs(1);
 const ANSWER: Duration = Duration::from_secs(2);
 /// Without a renewal for so long no tool is started.
 const DOUBTFUL: Duration = Duration::from_secs(10);
-/// Without a renewal for so long runs are stopped: somebody else may hold the lease.
-const LOST: Duration = Duration::from_secs(15);
 
 /// What the worker's parts ask before they act. Cheap to clone.
 #[derive(Clone)]
@@ -47,26 +46,8 @@ impl LeaseState {
 
     /// Waits until a tool may be started.
     pub(crate) async fn until_sure(&self) {
-        self.until_younger_than(DOUBTFUL).await;
-    }
-
-    /// Waits until the lease is lost.
-    pub(crate) async fn until_lost(&self) {
-        loop {
-            let Some(age) = self.age() else { return std::future::pending().await };
-            let Some(left) = LOST.checked_sub(age) else { return };
-            tokio::time::sleep(left + Duration::from_millis(1)).await;
-        }
-    }
-
-    /// Waits until a lost lease is held again.
-    pub(crate) async fn until_held(&self) {
-        self.until_younger_than(LOST).await;
-    }
-
-    async fn until_younger_than(&self, limit: Duration) {
         let mut changes = self.changes.clone();
-        while self.age().is_some_and(|age| age >= limit) {
+        while self.age().is_some_and(|age| age >= DOUBTFUL) {
             if changes.changed().await.is_err() {
                 std::future::pending::<()>().await;
             }

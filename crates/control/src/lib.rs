@@ -90,7 +90,8 @@ pub struct Control {
 }
 
 impl Control {
-    /// Loads what is stored, answers workers, and closes the runs that lost theirs, until `drain` is cancelled.
+    /// Loads what is stored and closes the runs that lost their workers, until `drain` is cancelled. Workers are answered on
+    /// `desks`, to be ended when nobody waits for anything any more: what clients have asked for may need a worker to its end.
     ///
     /// # Errors
     /// When the store cannot be read, or nothing can be heard.
@@ -99,6 +100,7 @@ impl Control {
         ports: &Ports,
         vault: Arc<Vault>,
         drain: CancellationToken,
+        desks: &Tasks,
     ) -> ports::Result<Self> {
         let tasks = &Tasks::until(drain);
         let index = &Index::start(ports, &tasks.tracker, &tasks.drain).await?;
@@ -110,8 +112,8 @@ impl Control {
         let secrets = TenantSecrets::on(shelves.clone());
         let records = Records::new(&config, vault.clone(), secrets, index);
         let worktree_root = config.worktree_root.clone();
-        let models = Models::new(&config, ports, vault.clone(), index, tasks);
-        let server = Server::new(ports.bus.clone(), tasks.tracker.clone(), tasks.drain.clone());
+        let models = Models::new(&config, ports, vault.clone(), index, desks);
+        let server = Server::new(ports.bus.clone(), desks.tracker.clone(), desks.drain.clone());
         let server = server.watched(watched(config.calls.clone()));
         records.clone().serve(&server).await?;
         let is_cluster = matches!(config.mode, Mode::Cluster(_));

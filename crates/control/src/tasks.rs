@@ -2,6 +2,7 @@
 
 use std::ops::Deref;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -11,6 +12,9 @@ use tokio_util::task::TaskTracker;
 /// for it.
 #[derive(Clone, Default)]
 pub struct Tasks(Arc<Parts>);
+
+/// What the last calls of workers get to finish.
+const ENDING: Duration = Duration::from_secs(8);
 
 #[derive(Default)]
 pub struct Parts {
@@ -31,6 +35,15 @@ impl Tasks {
     #[must_use]
     pub fn until(drain: CancellationToken) -> Self {
         Self(Arc::new(Parts { tracker: TaskTracker::new(), drain }))
+    }
+
+    /// Begins to stop, and waits for what is under way, for a few seconds at most.
+    pub async fn end(&self) {
+        self.drain.cancel();
+        self.tracker.close();
+        if tokio::time::timeout(ENDING, self.tracker.wait()).await.is_err() {
+            tracing::warn!(tasks = self.tracker.len(), "what workers have asked for does not end in time");
+        }
     }
 
     /// Work that goes on to its end.

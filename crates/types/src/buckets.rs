@@ -12,7 +12,7 @@ pub const SANDBOXES: &str = "SANDBOXES";
 pub const PLACES: &str = "PLACES";
 /// [`crate::placement::Allocation`], by sandbox. Written by the supervisor.
 pub const ALLOCATIONS: &str = "ALLOCATIONS";
-/// [`crate::placement::Lease`], by sandbox; the supervisors' own under [`SUPERVISOR_KEY`].
+/// [`crate::placement::Lease`], by sandbox; the supervisors' own under [`SUPERVISOR_KEY`], and [`DEPUTIES_KEY`].
 pub const LEASES: &str = "LEASES";
 /// Answers to calls with an Idempotency-Key. Written by gateways.
 pub const IDEMPOTENCY: &str = "IDEMPOTENCY";
@@ -51,6 +51,10 @@ pub const IMPORT: &str = "import";
 
 /// Which supervisor schedules, in [`LEASES`].
 pub const SUPERVISOR_KEY: &str = "_supervisor";
+
+/// That workers are served, in [`LEASES`]: written [again and again](SERVING_EVERY) by each gateway that does.
+pub const DEPUTIES_KEY: &str = "_deputies";
+pub const SERVING_EVERY: Duration = Duration::from_secs(2);
 
 /// What is fixed once for a cluster. Not a bucket of the port: only the adapter of a cluster knows it.
 pub const CLUSTER: &str = "CLUSTER";

@@ -19,6 +19,7 @@ mod described;
 mod dormant;
 mod edge;
 mod editor;
+mod ending;
 mod events;
 mod extensions;
 mod facade;

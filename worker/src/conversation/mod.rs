@@ -104,7 +104,6 @@ pub(crate) async fn serve(
         () = shutdown.cancelled() => {}
         _ = calls => tracing::warn!("the bus has ended the subscription for conversation commands"),
         () = registry.let_go_of_idle() => {}
-        () = registry.stop_runs_without_lease() => {}
     }
     shutdown.cancel();
     registry.close().await;

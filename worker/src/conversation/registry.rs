@@ -250,28 +250,6 @@ impl Registry {
         kept.into_iter().take(surplus).map(|(_, since, id)| (id, since)).collect()
     }
 
-    /// Interrupts every run whenever the lease is lost. Returns never.
-    pub(super) async fn stop_runs_without_lease(self: &Arc<Self>) {
-        let lease_state = &self.shared.guards.lease_state;
-        loop {
-            lease_state.until_lost().await;
-            tracing::warn!("the lease is lost: runs are stopped");
-            let live: Vec<_> = self
-                .entries
-                .lock()
-                .iter()
-                .filter_map(|(id, entry)| matches!(entry, Slot::Live(_)).then_some(*id))
-                .collect();
-            for id in live {
-                let (reply, _) = oneshot::channel();
-                // One that has ended meanwhile, or cannot take more commands, runs nothing new either.
-                let (command, life) = (Command::Interrupt {}, Life::whichever(id));
-                let _ = self.post(Request { command, life, reply, span: Span::none() });
-            }
-            lease_state.until_held().await;
-        }
-    }
-
     /// Waits until every actor has ended (they see the shutdown themselves) and closes the shells left.
     pub(super) async fn close(&self) {
         let tracker = &self.shared.tracker;

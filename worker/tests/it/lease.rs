@@ -2,17 +2,23 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use embedded::{Fsync, Options};
 use manyhands_worker::{Config, Error, run};
-use ports::{Expect, Ports};
+use ports::doubles::KvDouble;
+use ports::{Error as StoreError, Expect, Kv, Ports, Result as StoreResult};
 use tempfile::TempDir;
-use testing::eventually;
+use testing::script::Turn;
+use testing::{eventually, within};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use types::buckets::LEASES;
 use types::placement::Lease;
 use types::{Epoch, SandboxId};
+
+use crate::support::World;
 
 pub async fn store(folder: &Path) -> (Ports, embedded::Guard) {
     let options = Options::within(folder, Fsync::Interval);
@@ -80,4 +86,46 @@ async fn an_older_incarnation_does_not_start() {
     let (old, _stop) = start(&ports, &folder, 8);
     assert!(matches!(old.await.unwrap(), Err(Error::Replaced(_))));
     assert_eq!(lease(&ports).await, Some(newer));
+}
+
+/// Leases that nobody takes for a while.
+struct Leases {
+    inner: Arc<dyn Kv>,
+    are_away: Arc<AtomicBool>,
+}
+
+impl KvDouble for Leases {
+    fn inner(&self) -> StoreResult<&dyn Kv> {
+        match self.are_away.load(Ordering::Relaxed) {
+            true => Err(StoreError::Unavailable("no gateway is there".to_owned())),
+            false => Ok(self.inner.as_ref()),
+        }
+    }
+}
+
+/// The fence keeps others from harm, so there is nothing to save.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_goes_on_while_nobody_takes_the_lease() {
+    let are_away = Arc::new(AtomicBool::new(false));
+    let leases = |ports: &mut Ports| {
+        ports.kv = Arc::new(Leases { inner: ports.kv.clone(), are_away: are_away.clone() });
+    };
+    let world = World::with(|config| config.leased = true, leases).await;
+    let id = world.create();
+    // Longer than a lease lives.
+    world.model.will([Turn::terminal("call_1", "sleep 17; echo through $((6 * 7))"), Turn::text("done")]);
+    world.say(id, "go", true).await.unwrap();
+    eventually("it acts", async || (!world.kinds(id, "ActionEvent").await.is_empty()).then_some(())).await;
+    are_away.store(true, Ordering::Relaxed);
+    let seen = within(Duration::from_secs(40), "the action ends", async || {
+        world
+            .events(id)
+            .await
+            .into_iter()
+            .find(|event| event["source"] == "environment" && event["action_id"].is_string())
+    })
+    .await;
+    assert!(seen["kind"] == "ObservationEvent" && seen.to_string().contains("through 42"), "{seen}");
+    world.wait_status(id, "finished").await;
+    assert!(world.kinds(id, "InterruptEvent").await.is_empty());
 }

@@ -63,7 +63,7 @@ impl Exchange {
         // What the provider will put on the bill, and what is held back for it.
         let (mut bill, mut reserved) = (None, None);
         let stopping = async {
-            models.tasks.drain.cancelled().await;
+            models.desks.drain.cancelled().await;
             tokio::time::sleep(models.drain / 2).await;
         };
         tokio::select! {
@@ -76,7 +76,7 @@ impl Exchange {
         if let Some(meter) = bill {
             let spent = meter.finish();
             models.metrics.stepped(&spent.tokens, spent.cost);
-            models.budgets.add(&self.record, &spent, &models.tasks.drain).await;
+            models.budgets.add(&self.record, &spent, &models.desks.drain).await;
         }
         drop(reserved);
     }

@@ -54,7 +54,8 @@ struct Inner {
     bus: Arc<dyn Bus>,
     index: Index,
     vault: Arc<Vault>,
-    tasks: Tasks,
+    /// On which calls go on.
+    desks: Tasks,
     /// What calls under way get to finish when the server stops.
     drain: Duration,
     providers: llm::Direct,
@@ -66,13 +67,13 @@ struct Inner {
 
 impl Models {
     #[must_use]
-    pub fn new(config: &Config, ports: &Ports, vault: Arc<Vault>, index: &Index, tasks: &Tasks) -> Self {
+    pub fn new(config: &Config, ports: &Ports, vault: Arc<Vault>, index: &Index, desks: &Tasks) -> Self {
         let metrics = config.metrics.clone();
         Self(Arc::new(Inner {
             bus: ports.bus.clone(),
             index: index.clone(),
             vault,
-            tasks: tasks.clone(),
+            desks: desks.clone(),
             drain: config.drain,
             providers: llm::Direct::new(config.outbound.clone()),
             pauses: Pauses::new(metrics.clone()),
@@ -137,7 +138,7 @@ impl Models {
             conversation.id = %conversation,
             http.response.status_code = Empty,
         );
-        self.0.tasks.spawn(exchange.run(notes, call.blob, body_bytes, taken).instrument(span));
+        self.0.desks.spawn(exchange.run(notes, call.blob, body_bytes, taken).instrument(span));
         Ok(())
     }
 }

@@ -13,11 +13,12 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use ports::rpc::{Server, Watch};
 use ports::storage::{Ledger, Storage};
-use ports::{Error, Kv, Ports, Result};
+use ports::{Error, Expect, Kv, Ports, Result};
 use readmodel::vital::contained;
 use tokio::sync::{Mutex as Turn, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use types::buckets::{DEPUTIES_KEY, LEASES, SERVING_EVERY};
 use types::{LogId, SandboxId};
 
 use ending::is_ending;
@@ -51,7 +52,7 @@ impl Default for Limits {
 }
 
 /// Has workers served until `shutdown`, what they store written into `books`, and watches over what is stored. `watch` is told of
-/// the calls.
+/// the calls. As long as it serves it says so: without anybody who does, no worker can renew its lease.
 ///
 /// # Errors
 /// `Unavailable`: nothing can be heard of workers.
@@ -71,8 +72,10 @@ pub async fn serve(
             keep_few_accounts(&counted.quota),
         );
     };
-    let housekeeping =
-        async { tokio::join!(sweep::keep_swept(storage, ports, limits.sweep_every), counting) };
+    let housekeeping = async {
+        let sweeping = sweep::keep_swept(storage, ports, limits.sweep_every);
+        tokio::join!(sweeping, counting, keep_saying(ports.kv.as_ref()))
+    };
     let forgetting = async {
         match limits.bash_retention {
             Some(retention) => {
@@ -99,6 +102,17 @@ pub async fn serve(
     }
     books.tell_all().await;
     served
+}
+
+/// Never returns.
+async fn keep_saying(kv: &dyn Kv) {
+    loop {
+        // Whoever asks for it does not reach the store either, or hears of it the next time.
+        if let Err(error) = kv.put(LEASES, DEPUTIES_KEY, "serving".into(), Expect::Anything).await {
+            tracing::debug!(%error, "it cannot be said that workers are served");
+        }
+        tokio::time::sleep(SERVING_EVERY).await;
+    }
 }
 
 /// Never returns.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use control::placement::{Cluster, Policy};
-use control::{Control, Mode};
+use control::{Control, Mode, Tasks};
 use manyhands_gateway::config::{Editor, Init, Limits, Site, ToolEntry};
 use manyhands_gateway::{App, Config as Gateway, Error};
 use outbound::Outbound;
@@ -115,7 +115,8 @@ pub async fn app(folder: &Path) -> (App, embedded::Guard) {
 async fn prepare(config: Config, ports: &Ports) -> Result<App, Error> {
     let vault = vault_of(&config.gateway);
     let checked = manyhands_gateway::check(config.gateway)?;
-    let control = start_control(vault, config.control, ports, &CancellationToken::new()).await;
+    let control =
+        start_control(vault, config.control, ports, &CancellationToken::new(), &Tasks::default()).await;
     Ok(manyhands_gateway::server::prepare(checked, ports, control))
 }
 
@@ -127,8 +128,11 @@ pub(super) async fn serve(
 ) -> Result<(), Error> {
     let vault = vault_of(&config.gateway);
     let checked = manyhands_gateway::check(config.gateway)?;
-    let control = start_control(vault, config.control, &ports, &stop).await;
-    manyhands_gateway::run(checked, &ports, control, listener, &stop).await
+    let desks = Tasks::default();
+    let control = start_control(vault, config.control, &ports, &stop, &desks).await;
+    let served = manyhands_gateway::run(checked, &ports, control, listener, &stop).await;
+    desks.end().await;
+    served
 }
 
 /// Of the gateway's secret key and of those before it.
@@ -141,6 +145,7 @@ async fn start_control(
     config: control::Config,
     ports: &Ports,
     stop: &CancellationToken,
+    desks: &Tasks,
 ) -> Control {
-    Control::start(config, ports, vault, stop.child_token()).await.unwrap()
+    Control::start(config, ports, vault, stop.child_token(), desks).await.unwrap()
 }

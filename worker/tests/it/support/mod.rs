@@ -173,12 +173,16 @@ impl World {
     }
 
     pub async fn call(&self, id: ConversationId, command: Command) -> Result<CommandDone, Fault> {
-        call(&self.ports, &self.config.sandbox, &Life::whichever(id), command).await
+        self.call_for(&Life::whichever(id), command).await
     }
 
     /// For this conversation, and for none that has its id before or after it.
     pub async fn call_for(&self, life: &Life, command: Command) -> Result<CommandDone, Fault> {
-        call(&self.ports, &self.config.sandbox, life, command).await
+        let incarnation = self.config.leased.then_some(self.config.epoch);
+        let address = Address::of_worker(&self.config.sandbox, incarnation);
+        let body = ConversationCall { conversation: life.id, created_at: life.created_at.clone(), command };
+        let answer = rpc::call(self.ports.bus.as_ref(), &address, &body, Bytes::new(), PATIENCE).await;
+        answer.map(|(done, _)| done)
     }
 
     /// Which conversation has the id.
@@ -310,17 +314,6 @@ pub fn finish() -> Turn {
 
 pub fn secret(value: &str) -> SecretSource {
     SecretSource::StaticSecret { description: None, value: Some(value.to_owned()) }
-}
-
-pub async fn call(
-    ports: &Ports,
-    sandbox: &SandboxId,
-    life: &Life,
-    command: Command,
-) -> Result<CommandDone, Fault> {
-    let address = Address::of_worker(sandbox, None);
-    let body = ConversationCall { conversation: life.id, created_at: life.created_at.clone(), command };
-    rpc::call(ports.bus.as_ref(), &address, &body, Bytes::new(), PATIENCE).await.map(|(done, _)| done)
 }
 
 /// Answers record calls as the gateway does.
