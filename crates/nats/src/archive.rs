@@ -7,7 +7,7 @@ use types::subjects::store::{self, BODY_STREAM};
 use types::{LogId, SandboxId};
 
 use crate::body::{self, Body, Digest};
-use crate::jetstream::{JetStream, StreamFilter};
+use crate::jetstream::{JetStream, StreamFilter, Unstored};
 use crate::layout::Layout;
 use crate::message::{LogMessage, NewMessage};
 use crate::removal::Turns;
@@ -85,24 +85,39 @@ impl Direct {
         Ok(indexes.filter(|index| pieces.contains(index)).count() as u64 == pieces.end)
     }
 
+    /// As [`Archive::append`].
+    pub async fn append_new(
+        &self,
+        log: &LogId,
+        last: u64,
+        message: NewMessage,
+    ) -> std::result::Result<u64, Unstored> {
+        let subject = self.layout.subject(log);
+        let NewMessage { lengths, body, payload } = message;
+        let headers = LogMessage::headers(lengths.as_ref(), body.as_ref());
+        self.jetstream.try_to_store(&subject, Some(last), headers, payload).await
+    }
+
     /// Stores a piece of a body.
     ///
     /// # Errors
     /// `Conflict` where it is there.
-    pub async fn put_new_piece(&self, log: &LogId, digest: &Digest, index: u64, piece: Bytes) -> Result<()> {
+    pub async fn put_new_piece(
+        &self,
+        log: &LogId,
+        digest: &Digest,
+        index: u64,
+        piece: Bytes,
+    ) -> std::result::Result<(), Unstored> {
         let subject = store::piece(log, digest, index);
-        self.jetstream.store(&subject, Some(0), Default::default(), piece).await.map(|_| ())
+        self.jetstream.try_to_store(&subject, Some(0), Default::default(), piece).await.map(|_| ())
     }
 }
 
 #[async_trait]
 impl Archive for Direct {
     async fn append(&self, log: &LogId, last: u64, message: NewMessage) -> Result<u64> {
-        let subject = self.layout.subject(log);
-        let NewMessage { lengths, body, payload } = message;
-        self.jetstream
-            .store(&subject, Some(last), LogMessage::headers(lengths.as_ref(), body.as_ref()), payload)
-            .await
+        Ok(self.append_new(log, last, message).await?)
     }
 
     async fn messages(&self, log: &LogId, from: u64, limit: usize) -> Result<Vec<LogMessage>> {
@@ -150,7 +165,7 @@ impl Archive for Direct {
     }
 
     async fn put_piece(&self, log: &LogId, digest: &Digest, index: u64, piece: Bytes) -> Result<()> {
-        match self.put_new_piece(log, digest, index, piece).await {
+        match self.put_new_piece(log, digest, index, piece).await.map_err(Error::from) {
             // The same bytes have the same name.
             Err(Error::Conflict { .. }) => Ok(()),
             outcome => outcome,

@@ -11,6 +11,7 @@ use types::{LogId, SandboxId};
 
 use crate::archive::{Archive, Direct};
 use crate::body::Digest;
+use crate::jetstream::Unstored;
 use crate::message::{LOG_WEIGHT, LogMessage, NewMessage, piece_weight};
 
 pub struct Charged {
@@ -29,18 +30,16 @@ impl Charged {
     ) -> Result<u64> {
         let bytes = message.weight() + if last == 0 { LOG_WEIGHT } else { 0 };
         self.ledger.charge(log, bytes, &|| shown(&message)).await?;
-        let appended = self.archive.append(log, last, message).await;
-        self.unless_stored(log, bytes, appended)
+        let appended = self.archive.append_new(log, last, message).await;
+        appended.map_err(|unstored| self.give_back(log, bytes, unstored))
     }
 
-    /// Gives back what was charged for what is certainly not stored.
-    fn unless_stored<T>(&self, log: &LogId, bytes: u64, outcome: Result<T>) -> Result<T> {
-        if let Err(error) = &outcome
-            && !matches!(error, Error::Unavailable(_))
-        {
+    /// Gives back what was charged for what is certainly not stored: it may be tried for hours, while the disk is full.
+    fn give_back(&self, log: &LogId, bytes: u64, unstored: Unstored) -> Error {
+        if let Unstored::Surely(_) = &unstored {
             self.ledger.refund(log.sandbox(), bytes);
         }
-        outcome
+        unstored.into()
     }
 }
 
@@ -82,13 +81,11 @@ impl Archive for Charged {
     async fn put_piece(&self, log: &LogId, digest: &Digest, index: u64, piece: Bytes) -> Result<()> {
         let bytes = piece_weight(&piece);
         self.ledger.charge(log, bytes, &Vec::new).await?;
-        match self.archive.put_new_piece(log, digest, index, piece).await {
+        let stored = self.archive.put_new_piece(log, digest, index, piece).await;
+        match stored.map_err(|unstored| self.give_back(log, bytes, unstored)) {
             // Whoever stored it has paid for it.
-            Err(Error::Conflict { .. }) => {
-                self.ledger.refund(log.sandbox(), bytes);
-                Ok(())
-            }
-            outcome => self.unless_stored(log, bytes, outcome),
+            Err(Error::Conflict { .. }) => Ok(()),
+            outcome => outcome,
         }
     }
 }

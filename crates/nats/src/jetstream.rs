@@ -24,6 +24,15 @@ pub struct JetStream {
     pub link: Link,
 }
 
+/// Why a message is not stored.
+#[derive(Debug)]
+pub enum Unstored {
+    /// The server has said so, or never had it.
+    Surely(Error),
+    /// Nobody has said anything: perhaps it is.
+    Perhaps(Error),
+}
+
 /// Where to read: a stream and a subject of it, which may be a pattern.
 #[derive(Clone, Copy, Debug)]
 pub struct StreamFilter<'a> {
@@ -58,18 +67,33 @@ impl JetStream {
         &self,
         subject: &str,
         after: Option<u64>,
-        mut headers: HeaderMap,
+        headers: HeaderMap,
         payload: Bytes,
     ) -> Result<u64> {
+        Ok(self.try_to_store(subject, after, headers, payload).await?)
+    }
+
+    /// As [`JetStream::store`], for who has to know whether it may be stored all the same.
+    pub async fn try_to_store(
+        &self,
+        subject: &str,
+        after: Option<u64>,
+        mut headers: HeaderMap,
+        payload: Bytes,
+    ) -> std::result::Result<u64, Unstored> {
         if let Some(after) = after {
             headers.insert(EXPECTED_LAST, after.to_string());
         }
         let headers = (!headers.is_empty()).then_some(headers);
-        let answer = self.link.ask(subject, headers, payload, PATIENCE).await.map_err(no_stream)?;
-        let ack: Ack = parse(&answer.payload)?;
+        let answer =
+            self.link.ask(subject, headers, payload, PATIENCE).await.map_err(|error| match error {
+                error @ Error::Unavailable(_) => Unstored::Perhaps(error),
+                error => Unstored::Surely(no_stream(error)),
+            })?;
+        let ack: Ack = parse(&answer.payload).map_err(Unstored::Perhaps)?;
         match ack.error {
             None => Ok(ack.seq),
-            Some(error) => Err(error.into()),
+            Some(error) => Err(Unstored::Surely(error.into())),
         }
     }
 
@@ -185,6 +209,14 @@ impl JetStream {
         match answer.get_mut("error").map(Value::take) {
             None => Ok(Ok(answer)),
             Some(error) => Ok(Err(serde_json::from_value(error).map_err(not_understood)?)),
+        }
+    }
+}
+
+impl From<Unstored> for Error {
+    fn from(unstored: Unstored) -> Self {
+        match unstored {
+            Unstored::Surely(error) | Unstored::Perhaps(error) => error,
         }
     }
 }

@@ -319,3 +319,35 @@ async fn a_log_of_which_a_part_is_removed_counts_as_what_is_left_of_it() {
     let counted = ports.kv.get(STORED, "a").await.unwrap().unwrap().value;
     assert_eq!(serde_json::from_slice::<u64>(&counted).unwrap(), weight);
 }
+
+/// Has the server take nothing more of what workers store, as with a full disk.
+async fn be_full(server: &Nats) {
+    let client = async_nats::connect(server.url()).await.unwrap();
+    let asked = async |call: &str, body: String| -> serde_json::Value {
+        let answer = client.request(format!("$JS.API.STREAM.{call}"), body.into()).await.unwrap();
+        serde_json::from_slice(&answer.payload).unwrap()
+    };
+    for stream in ["EVENTS_0", "EVENTS_1", "EVENTS_2", "EVENTS_3", "BLOBS"] {
+        let mut config = asked(&format!("INFO.{stream}"), String::new()).await["config"].take();
+        config["max_bytes"] = 4_096.into();
+        let changed = asked(&format!("UPDATE.{stream}"), config.to_string()).await;
+        assert!(changed.get("error").is_none(), "{changed}");
+    }
+}
+
+#[tokio::test]
+async fn what_the_store_refuses_counts_as_nothing_however_often_it_is_tried() {
+    let (server, mut gateways) = start(1).await;
+    let ports = worker(&server, &sandbox("a")).await;
+    append(&ports, &log("one"), "x").await.unwrap();
+    be_full(&server).await;
+    // The second size is stored in pieces beside the log.
+    for size in [RECORD, MIB as usize] {
+        for _ in 0..2 * QUOTA as usize / size {
+            let refused = append(&ports, &log("one"), &"x".repeat(size)).await;
+            assert!(matches!(refused, Err(Error::Unavailable(_))), "{refused:?}");
+        }
+    }
+    let weight = gateways[0].control.storage().await.unwrap().weigh(&sandbox("a")).await.unwrap();
+    assert_eq!(counted(&server, gateways.remove(0)).await, weight as i64);
+}
