@@ -7,7 +7,7 @@
 //! - `history`: the provider-neutral shape of the messages
 //! - `chat`, `responses`, `anthropic`: the dialects, requests and answers
 //! - `sse`, `exchange`: one attempt on the wire
-//! - `brokered`: sending through a broker that holds the keys; `destination`, `meter`: the broker's side of it
+//! - `brokered`: sending through a broker that holds the keys; `destination`, `meter`, `counts`: the broker's side of it
 //! - `client`, `retry`, `problem`: attempts, waits, and what an error means
 //! - `probe`: whether a model answers at all
 
@@ -19,6 +19,7 @@ mod catalog;
 mod chat;
 mod client;
 mod cost;
+mod counts;
 mod destination;
 mod direct;
 mod exchange;

@@ -1,23 +1,19 @@
 //! What an answer that passes by has used, whatever its dialect.
 
 use http::HeaderMap;
-use serde::Deserialize;
-use serde_json::{Map, Value};
 use types::agent::LlmConfig;
 use types::stats::TokenUsage;
 
 use crate::answer::Tokens;
 use crate::catalog::Known;
+use crate::counts::Counts;
 use crate::exchange::is_json;
 use crate::provider::Dialect;
-use crate::sse::SseReader;
+use crate::sse::{Passing, SsePasser};
 use crate::{anthropic, chat, cost, responses};
 
 /// Bytes of a token, roughly: for calls whose provider does not say how many there were.
 const TOKEN_BYTES: u64 = 4;
-
-/// Most bytes of an answer that is not streamed and still read.
-const MOST: usize = 64 << 20;
 
 /// Tokens and price of one call, as they count against a limit.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -27,7 +23,7 @@ pub struct Spent {
     pub cost: f64,
 }
 
-/// Reads along an answer. What the provider does not report, because it never does or because the answer was
+/// Reads along an answer, and holds hardly anything of it. What the provider does not report, because it never does or because the answer was
 /// cut off, is estimated: not to wait for the end of answers does not make them free.
 pub struct Meter {
     llm: LlmConfig,
@@ -36,31 +32,18 @@ pub struct Meter {
     headers: HeaderMap,
     request_bytes: usize,
     form: Form,
-    usage: Map<String, Value>,
+    counts: Counts,
 }
 
 enum Form {
-    Whole { body: Vec<u8> },
-    Streamed { reader: SseReader, events: u64 },
-}
-
-/// Where the dialects have their counts.
-#[derive(Deserialize)]
-struct Report {
-    usage: Option<Map<String, Value>>,
-    message: Option<Nested>,
-    response: Option<Nested>,
-}
-
-#[derive(Deserialize)]
-struct Nested {
-    usage: Option<Map<String, Value>>,
+    Whole { bytes: u64 },
+    Streamed { passer: SsePasser, events: u64 },
 }
 
 impl Meter {
     pub(crate) fn new(llm: LlmConfig, dialect: Dialect, known: Option<Known>, request_bytes: usize) -> Self {
-        let form = Form::Whole { body: Vec::new() };
-        Self { llm, dialect, known, headers: HeaderMap::new(), request_bytes, form, usage: Map::new() }
+        let (form, counts) = (Form::Whole { bytes: 0 }, Counts::default());
+        Self { llm, dialect, known, headers: HeaderMap::new(), request_bytes, form, counts }
     }
 
     /// US dollars, if the answer has so many tokens.
@@ -74,38 +57,36 @@ impl Meter {
     pub fn begin(&mut self, headers: &HeaderMap) {
         self.headers = headers.clone();
         if !is_json(headers) {
-            self.form = Form::Streamed { reader: SseReader::default(), events: 0 };
+            self.form = Form::Streamed { passer: SsePasser::default(), events: 0 };
         }
     }
 
     /// The next bytes of the answer's body.
     pub fn feed(&mut self, bytes: &[u8]) {
         match &mut self.form {
-            Form::Whole { body } if body.len() + bytes.len() > MOST => {}
-            Form::Whole { body } => body.extend_from_slice(bytes),
-            Form::Streamed { reader, events } => {
-                let usage = &mut self.usage;
-                // A reader that gave up counts no more, and the rest is estimated.
-                let _ = reader.feed(bytes, |event| {
-                    *events += 1;
-                    take_reports(usage, event.data.as_bytes());
-                });
+            Form::Whole { bytes: passed } => {
+                *passed += bytes.len() as u64;
+                self.counts.feed(bytes);
             }
+            Form::Streamed { passer, events } => passer.feed(bytes, |passing| match passing {
+                Passing::Data(data) => self.counts.feed(data),
+                Passing::End => {
+                    *events += 1;
+                    self.counts.begin();
+                }
+            }),
         }
     }
 
     /// What the call used so far.
     #[must_use]
-    pub fn finish(mut self) -> Spent {
+    pub fn finish(self) -> Spent {
         let answered = match &self.form {
-            Form::Whole { body } => {
-                take_reports(&mut self.usage, body);
-                body.len() as u64 / TOKEN_BYTES
-            }
+            Form::Whole { bytes } => bytes / TOKEN_BYTES,
             // Most events of a stream have one token.
             Form::Streamed { events, .. } => *events,
         };
-        let reported = Value::Object(self.usage);
+        let reported = self.counts.into_object();
         let mut tokens = match self.dialect {
             Dialect::Chat => chat::tokens(&reported),
             Dialect::Responses => responses::tokens(&reported),
@@ -119,15 +100,6 @@ impl Meter {
         }
         let cost = cost::ceiling(&self.llm, self.known.as_ref(), &self.headers, &tokens);
         Spent { tokens: tokens.usage(), cost }
-    }
-}
-
-/// Counts are totals: a later one replaces an earlier one.
-fn take_reports(usage: &mut Map<String, Value>, json: &[u8]) {
-    let Ok(report) = serde_json::from_slice::<Report>(json) else { return };
-    let nested = [report.message, report.response].into_iter().flatten().filter_map(|nested| nested.usage);
-    for found in nested.chain(report.usage) {
-        usage.extend(found.into_iter().filter(|(_, count)| !count.is_null()));
     }
 }
 
@@ -165,6 +137,18 @@ mod tests {
             sse(r#"{"type":"message_start","message":{"usage":{"input_tokens":7,"output_tokens":1}}}"#);
         let end = sse(r#"{"type":"message_delta","usage":{"output_tokens":2}}"#);
         assert_eq!(spent(Dialect::Anthropic, "text/event-stream", &[&start, &end]), wanted);
+    }
+
+    #[test]
+    fn what_an_answer_reports_at_its_end_is_counted_however_long_it_is() {
+        let tokens = Tokens { prompt: 7, completion: 2, ..Tokens::default() };
+        let text = "x".repeat(20 << 20);
+        let begin = r#"data: {"response":{"output":[""#;
+        for (kind, begin) in [("application/json", &begin[6..]), ("text/event-stream", begin)] {
+            let end = [r#""],"usage":{"input_tokens":7,"output_tokens":2}}}"#, "\n\n"].concat();
+            let pieces = [begin, &text, &text, &text, &text, &end];
+            assert_eq!(spent(Dialect::Responses, kind, &pieces).tokens, tokens.usage(), "{kind}");
+        }
     }
 
     #[test]

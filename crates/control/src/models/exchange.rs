@@ -8,7 +8,6 @@ use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use llm::{AnswerBody, BUDGET_REACHED, Destination, HttpAnswer, Meter, Transport, TransportError};
 use ports::retry::Backoff;
-use ports::rpc::Permit;
 use ports::{Delivery, Parcel, Subscription};
 use tokio::time::Instant;
 use tracing::Span;
@@ -19,6 +18,7 @@ use super::answer::AnswerPieces;
 use super::budget::Allowance;
 use super::reserve::Reserved;
 use super::route;
+use super::under_way::Share;
 use super::{Inner, Models, STORING};
 
 /// Between two parts of a call's body, and from the first to the last: for so long it takes up room that others want.
@@ -54,7 +54,7 @@ impl Exchange {
 
     /// Makes the call and hands the answer on, until the worker cancels it. Then its share of the load is given
     /// back, and it is counted.
-    pub async fn run(mut self, mut notes: Subscription, first: Bytes, body_bytes: u64, share: Permit) {
+    pub async fn run(mut self, mut notes: Subscription, first: Bytes, body_bytes: u64, share: Share) {
         let arriving = tokio::time::timeout(ARRIVING, whole_body(&mut notes, first, body_bytes));
         let Some(body) = arriving.await.ok().flatten() else {
             return self.answer.fail("the call did not arrive whole", false).await;

@@ -11,12 +11,13 @@ mod reserve;
 mod route;
 mod sweep;
 mod tally;
+mod under_way;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use ports::rpc::{Address, Call, Code, Fault, Limits, Reason, Room, Server};
+use ports::rpc::{Address, Call, Code, Fault, Limits, Reason, Server};
 use ports::{Bus, Ports};
 use readmodel::index::Index;
 use telemetry::metrics::Work;
@@ -32,15 +33,12 @@ pub use budget::Budget;
 use budget::Budgets;
 use exchange::Exchange;
 use pauses::Pauses;
+use under_way::UnderWay;
 
 /// Most bytes of a call's body.
 const MOST: u64 = 64 << 20;
 
-/// Of calls under way, with the bytes of their bodies. One sandbox may have more than a worker has runs; a call whose model
-/// is silent may last for an hour.
-const UNDER_WAY: Limits = Limits::new(4_096, 512 << 20).for_each_subject(1_024, 96 << 20).leaving_as_much();
-
-/// Of calls that are being taken up; [`UNDER_WAY`] bounds what they become.
+/// Of calls that are being taken up; [`UnderWay`] bounds what they become.
 const LIMITS: Limits = Limits::new(2_048, 256 << 20).for_each_subject(256, 64 << 20);
 
 /// A model that a worker was told of is in the record of its conversation by then, or will not be.
@@ -61,7 +59,7 @@ struct Inner {
     providers: llm::Direct,
     pauses: Pauses,
     budgets: Budgets,
-    under_way: Room,
+    under_way: UnderWay,
     metrics: Work,
 }
 
@@ -78,7 +76,7 @@ impl Models {
             providers: llm::Direct::new(config.outbound.clone()),
             pauses: Pauses::new(metrics.clone()),
             budgets: Budgets::new(ports.kv.clone(), config.tenant_budget_usd),
-            under_way: Room::new(UNDER_WAY),
+            under_way: UnderWay::default(),
             metrics,
         }))
     }
@@ -124,10 +122,10 @@ impl Models {
             return Err(Fault::new(Code::Invalid, "the call's id or size cannot be"));
         }
         let bytes = usize::try_from(body_bytes).unwrap_or(usize::MAX);
-        let taken = self.0.under_way.take(sandbox.as_str(), bytes);
-        let taken = taken.ok_or_else(|| Fault::from(Reason::Overloaded))?;
         let record = self.0.index.read(conversation).await?.filter(|record| record.sandbox == sandbox);
         let record = record.ok_or_else(|| Fault::new(Code::NotFound, "no such conversation"))?;
+        let taken = self.0.under_way.take(&record.tenant, &sandbox, bytes);
+        let taken = taken.ok_or_else(|| Fault::from(Reason::Overloaded))?;
         let notes = self.0.bus.subscribe(&subjects::model_notes(&sandbox, &id), None).await?;
         let pieces = subjects::model_pieces(&sandbox, epoch, &id);
         let exchange = Exchange::new(self, record, url, pieces);
@@ -140,34 +138,5 @@ impl Models {
         );
         self.0.desks.spawn(exchange.run(notes, call.blob, body_bytes, taken).instrument(span));
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn all_sandboxes_together_hold_a_bounded_part_of_the_memory() {
-        let room = Room::new(UNDER_WAY);
-        let mut held = Vec::new();
-        for sandbox in 0..1_000 {
-            held.extend(room.take(&format!("sandbox-{sandbox}"), MOST as usize));
-        }
-        assert!(held.len() as u64 * MOST <= 512 << 20, "{} bodies", held.len());
-        assert!(!held.is_empty() && room.take("another", MOST as usize).is_none());
-    }
-
-    #[test]
-    fn a_few_sandboxes_whose_models_are_silent_leave_room_for_the_calls_of_others() {
-        for bytes in [0, 1 << 20, 16 << 20, MOST as usize] {
-            let room = Room::new(UNDER_WAY);
-            let mut held = Vec::new();
-            for sandbox in 0..6 {
-                let name = format!("sandbox-{sandbox}");
-                held.extend(std::iter::from_fn(|| room.take(&name, bytes)));
-            }
-            assert!(room.take("another", 4 << 20).is_some(), "{} calls of {bytes} bytes", held.len());
-        }
     }
 }

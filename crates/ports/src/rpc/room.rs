@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+
 /// Calls, and bytes of their parcels. What workers ask comes on a subject for each sandbox.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -80,6 +81,12 @@ impl Room {
         used.all = all;
         used.each.insert(subject.to_owned(), own);
         Some(Permit { room: self.clone(), subject: subject.to_owned(), bytes })
+    }
+
+    /// Whether nothing is under way.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.used.lock().all.calls == 0
     }
 }
 
