@@ -58,6 +58,7 @@ impl llm::Broker for Broker {
     async fn open(
         &self,
         conversation: ConversationId,
+        usage: String,
         url: String,
         mut body: Bytes,
     ) -> Result<Pieces, TransportError> {
@@ -66,7 +67,8 @@ impl llm::Broker for Broker {
         let pieces = self.bus.subscribe(&answers, None).await.map_err(lost)?;
         let notes = subjects::model_notes(&self.sandbox, &id);
         let cancel = CancelOnDrop { bus: self.bus.clone(), subject: notes.clone() };
-        let call = ModelCall { id, epoch: self.epoch, conversation, url, body_bytes: body.len() as u64 };
+        let (epoch, body_bytes) = (self.epoch, body.len() as u64);
+        let call = ModelCall { id, epoch, conversation, usage, url, body_bytes };
         let first = body.split_to(body.len().min(PART));
         self.hand_over(&call, first).await.map_err(refused)?;
         while !body.is_empty() {

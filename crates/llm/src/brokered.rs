@@ -23,13 +23,15 @@ pub type Pieces = BoxStream<'static, (ModelPiece, Bytes)>;
 /// The way to a broker, for [`Brokered`].
 #[async_trait]
 pub trait Broker: Send + Sync {
-    /// Hands a call over. No piece of its answer is lost from then on, or the loss shows in their numbers.
+    /// Hands a call over, of the conversation's model that has this URL and name, and this `usage` where several have them. No
+    /// piece of its answer is lost from then on, or the loss shows in their numbers.
     ///
     /// # Errors
     /// `Connection` when no broker takes it, `Setup` when the broker refuses it.
     async fn open(
         &self,
         conversation: ConversationId,
+        usage: String,
         url: String,
         body: Bytes,
     ) -> Result<Pieces, TransportError>;
@@ -54,7 +56,8 @@ impl Transport for Brokered {
         let conversation = session.and_then(|session| session.parse().ok());
         let conversation =
             conversation.ok_or_else(|| TransportError::Setup("the call names no conversation".to_owned()))?;
-        let pieces = self.broker.open(conversation, call.url.into(), call.body).await?;
+        let HttpCall { url, body, usage_id, .. } = call;
+        let pieces = self.broker.open(conversation, usage_id, url.into(), body).await?;
         let mut answer = InOrder { pieces, next: 0 };
         loop {
             match answer.next().await? {
@@ -124,7 +127,13 @@ mod tests {
 
     #[async_trait]
     impl Broker for Scripted {
-        async fn open(&self, _: ConversationId, _: String, _: Bytes) -> Result<Pieces, TransportError> {
+        async fn open(
+            &self,
+            _: ConversationId,
+            _: String,
+            _: String,
+            _: Bytes,
+        ) -> Result<Pieces, TransportError> {
             let pieces = self.0.clone().into_iter();
             let pieces = pieces.map(|(n, part)| (ModelPiece { n, part }, Bytes::from_static(b"x")));
             Ok(stream::iter(pieces).chain(stream::pending()).boxed())
@@ -140,7 +149,8 @@ mod tests {
         let session = ConversationId::random().to_string();
         let headers = HeaderMap::from_iter([(SESSION_HEADER, HeaderValue::try_from(session).unwrap())]);
         let url = Url::parse("https://models.example/v1").unwrap();
-        let answer = brokered.send(HttpCall { url, headers, body: Bytes::new() }).await?;
+        let answer =
+            brokered.send(HttpCall { url, headers, body: Bytes::new(), usage_id: String::new() }).await?;
         assert_eq!((answer.status, &answer.headers["retry-after"]), (StatusCode::OK, &"3".parse().unwrap()));
         answer.body.collect::<Vec<_>>().await.into_iter().collect()
     }

@@ -1,13 +1,16 @@
 //! Where the calls of a configuration lead, for a broker that makes them in the place of others.
 
 use bytes::Bytes;
+use http::HeaderValue;
 use reqwest::Url;
+use types::TenantId;
 use types::agent::LlmConfig;
 use types::model::ModelFailure;
 
 use crate::meter::Meter;
 use crate::plan::Plan;
 use crate::redact::Redactor;
+use crate::route::SESSION_HEADER;
 use crate::transport::HttpCall;
 
 /// A configuration with its secrets, and what follows from it. Never shown, never logged.
@@ -37,14 +40,27 @@ impl Destination {
     /// The complete call: the headers are those of the configuration alone.
     #[must_use]
     pub fn call(&self, body: Bytes) -> HttpCall {
-        HttpCall { url: self.plan.route.url.clone(), headers: self.plan.headers.clone(), body }
+        let usage_id = self.llm.usage_id.clone();
+        HttpCall { url: self.plan.route.url.clone(), headers: self.plan.headers.clone(), body, usage_id }
     }
 
-    /// What the provider counts calls by: server and key. As secret as the key.
+    /// What the provider counts calls by: its server, and the key, or where none is told, all that may hold one. And the tenant:
+    /// nobody keeps another one waiting. As secret as the key.
     #[must_use]
-    pub fn account(&self) -> String {
-        let origin = self.plan.route.url.origin().ascii_serialization();
-        format!("{origin} {}", self.llm.api_key.as_deref().unwrap_or_default())
+    pub fn account(&self, tenant: &TenantId) -> String {
+        let url = &self.plan.route.url;
+        let key = self.llm.api_key.clone().filter(|key| !key.is_empty());
+        let key = key.unwrap_or_else(|| {
+            let (user, password) = (url.username(), url.password().unwrap_or_default());
+            // Of the header that names the conversation each has its own.
+            let headers = self.plan.headers.iter().filter(|(name, _)| *name != SESSION_HEADER);
+            let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+            let mut headers: Vec<_> =
+                headers.map(|(name, value)| format!("{name}: {}", text(value))).collect();
+            headers.sort_unstable();
+            format!("{user} {password} {}", headers.join("\n"))
+        });
+        format!("{tenant} {} {key}", url.origin().ascii_serialization())
     }
 
     /// `text` without the secrets of the configuration.
@@ -80,6 +96,8 @@ fn without_user(url: &Url) -> Url {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn destination(base_url: &str) -> Destination {
@@ -108,6 +126,30 @@ mod tests {
             assert!(!is(url, "m"), "{url}");
         }
         assert!(!is("https://models.example/v1/chat/completions", "dearer"));
+    }
+
+    #[test]
+    fn an_account_is_a_server_and_a_tenant_and_a_key_wherever_it_stands() {
+        let account = |tenant: &str, header: &str, session: &str, base_url: &str| {
+            let llm = LlmConfig {
+                model: "openai/m".to_owned(),
+                base_url: Some(base_url.to_owned()),
+                extra_headers: json!({"X-Key": header}).as_object().cloned(),
+                ..LlmConfig::default()
+            };
+            let tenant = TenantId::parse(tenant).unwrap();
+            Destination::of(llm, session).unwrap().account(&tenant)
+        };
+        let own = account("a", "k", "1", "https://models.example/v1");
+        assert_eq!(own, account("a", "k", "2", "https://models.example/other/v1"), "of all conversations");
+        for other in [
+            account("b", "k", "1", "https://models.example/v1"),
+            account("a", "l", "1", "https://models.example/v1"),
+            account("a", "k", "1", "https://user@models.example/v1"),
+            account("a", "k", "1", "https://models.example:444/v1"),
+        ] {
+            assert_ne!(own, other);
+        }
     }
 
     #[test]

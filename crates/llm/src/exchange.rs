@@ -51,7 +51,8 @@ pub(crate) async fn attempt(
     body: Bytes,
     out: &mut Announcer<'_>,
 ) -> Result<(Answer, HeaderMap), Problem> {
-    let call = HttpCall { url: plan.route.url.clone(), headers: plan.headers.clone(), body };
+    let (url, headers, usage_id) = (plan.route.url.clone(), plan.headers.clone(), llm.usage_id.clone());
+    let call = HttpCall { url, headers, body, usage_id };
     let dialect = plan.route.dialect;
     let whole = limit(llm.timeout);
     let (answer, headers) = if plan.stream {

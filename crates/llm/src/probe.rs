@@ -94,7 +94,8 @@ impl Subscription<'_> {
             "stream": true,
         });
         let body = Bytes::from(body.to_string());
-        Ok(HttpCall { url: Url::parse(&url).map_err(no_url)?, headers: self.headers()?, body })
+        let (url, headers) = (Url::parse(&url).map_err(no_url)?, self.headers()?);
+        Ok(HttpCall { url, headers, body, usage_id: String::new() })
     }
 
     fn headers(&self) -> Result<HeaderMap, Problem> {

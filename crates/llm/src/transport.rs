@@ -27,6 +27,8 @@ pub struct HttpCall {
     pub headers: HeaderMap,
     /// JSON.
     pub body: Bytes,
+    /// Of the configuration that it follows, for who makes the call in another's place.
+    pub usage_id: String,
 }
 
 impl fmt::Debug for HttpCall {

@@ -15,6 +15,10 @@ pub struct ModelCall {
     /// Of the caller: where its answers go.
     pub epoch: Epoch,
     pub conversation: ConversationId,
+    /// The usage id of the model that is called, to tell it from others of the conversation with its URL and name: they may have
+    /// keys of their own.
+    #[serde(default)]
+    pub usage: String,
     pub url: String,
     /// Of the whole body.
     pub body_bytes: u64,

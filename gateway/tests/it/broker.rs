@@ -41,8 +41,11 @@ impl Scene {
     }
 
     async fn changed(agent: Value, change: impl Fn(&mut Config)) -> Self {
+        Self::on(Provider::start().await, agent, change).await
+    }
+
+    async fn on(provider: Provider, agent: Value, change: impl Fn(&mut Config)) -> Self {
         let world = start_idle(Policy::Conversation, 1, change).await;
-        let provider = Provider::start().await;
         let id = world.gateway().create_from(body(&provider, agent)).await;
         let sandbox = world.sandbox_of(&id).await;
         Self { world, provider, conversation: id.parse().unwrap(), sandbox }
@@ -225,6 +228,7 @@ async fn answers_go_to_the_callers_own_inbox_and_nowhere_else() {
         assert_eq!(ask(id).await.unwrap_err().code, Code::Invalid, "{id}");
     }
     ask("a1").await.unwrap();
+        usage: String::new(),
     let prefix = format!("_INBOX_{}_1.llm.a1", scene.sandbox);
     loop {
         let Some(Delivery::Message(message)) = all.next().await else { panic!("the bus ended") };
@@ -300,6 +304,48 @@ async fn nothing_that_a_worker_can_see_holds_a_models_key() {
     world.until_lease(&scene.sandbox).await;
     let llm =
         json!({"model": "openai/m", "base_url": scene.provider.base_url(), "api_key": "sk-canary-three"});
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pause_is_kept_by_those_alone_who_call_with_the_same_key_wherever_it_stands() {
+    let scene = Scene::set().await;
+    let with_header = |key: &str| {
+        let mut body = body(&scene.provider, json!({}));
+        body["agent"]["llm"]["api_key"] = Value::Null;
+        body["agent"]["llm"]["extra_headers"] = json!({"X-Key": key});
+        body
+    };
+    let mut others = Vec::new();
+    for key in ["one", "one", "two"] {
+        let id = scene.world.gateway().create_from(with_header(key)).await;
+        others.push((id.clone(), scene.world.sandbox_of(&id).await));
+    }
+    let ask = async |place: usize| {
+        let (id, sandbox) = &others[place];
+        let broker = Broker::new(scene.world.ports.bus.clone(), sandbox.clone(), Epoch(1));
+        let client = Client::new(Arc::new(Brokered::new(Arc::new(broker))));
+        let request = ModelRequest::new(vec![Message::new(Role::User, "hello")], Vec::new());
+        client.complete(&keyless(&scene.provider), id, &request, None).await
+    };
+    scene.provider.refuse_once(429, Some("3600"));
+    ask(0).await.unwrap_err();
+    ask(2).await.expect("another key");
+    let same = tokio::time::timeout(Duration::from_millis(300), ask(1)).await;
+    assert!(same.is_err(), "another conversation, and the same key: {same:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_models_with_one_url_and_name_each_has_its_own_key() {
+    let provider = Provider::start().await;
+    let condenser = json!({"kind": "LLMSummarizingCondenser", "llm": {"model": "openai/m", "base_url": provider.base_url(),
+        "api_key": "sk-canary-two", "usage_id": "condenser"}});
+    let scene = Scene::on(provider, json!({"condenser": condenser}), |_| {}).await;
+    for (usage, key) in [("condenser", "sk-canary-two"), ("agent", KEY), ("of nobody", KEY)] {
+        let llm = LlmConfig { usage_id: usage.to_owned(), ..keyless(&scene.provider) };
+        scene.ask(&scene.sandbox, &llm).await.unwrap();
+        let seen = scene.provider.seen().pop().unwrap();
+        assert_eq!(seen.headers["authorization"], format!("Bearer {key}"), "{usage}");
+    }
+}
+
     let switched = gateway.post(&format!("/api/conversations/{id}/switch_llm"), json!({"llm": llm})).await;
     assert_eq!(switched, (200, json!({"success": true})));
     let worker = world.supervisor.worker(&scene.sandbox).unwrap();

@@ -39,6 +39,7 @@ async fn workers_are_answered_until_the_last_request_is_done() {
             id: "a".to_owned(),
             epoch: types::Epoch(1),
             conversation: ConversationId::random(),
+            usage: String::new(),
             url: String::new(),
             body_bytes: 0,
         };

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use tracing::Span;
 use types::brokering::ModelNote;
 use types::conversation::ConversationRecord;
+use types::subjects;
 
 use super::answer::AnswerPieces;
 use super::budget::Allowance;
@@ -42,20 +43,21 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 pub(super) struct Exchange {
     models: Models,
     record: ConversationRecord,
-    url: String,
+    call: ModelCall,
     answer: AnswerPieces,
 }
 
 impl Exchange {
-    pub fn new(models: &Models, record: ConversationRecord, url: String, pieces: String) -> Self {
+    pub fn new(models: &Models, record: ConversationRecord, call: ModelCall) -> Self {
+        let pieces = subjects::model_pieces(&record.sandbox, call.epoch, &call.id);
         let answer = AnswerPieces::new(models.0.bus.clone(), pieces);
-        Self { models: models.clone(), record, url, answer }
+        Self { models: models.clone(), record, call, answer }
     }
 
     /// Makes the call and hands the answer on, until the worker cancels it. Then its share of the load is given
     /// back, and it is counted.
-    pub async fn run(mut self, mut notes: Subscription, first: Bytes, body_bytes: u64, share: Share) {
-        let arriving = tokio::time::timeout(ARRIVING, whole_body(&mut notes, first, body_bytes));
+    pub async fn run(mut self, mut notes: Subscription, first: Bytes, share: Share) {
+        let arriving = tokio::time::timeout(ARRIVING, whole_body(&mut notes, first, self.call.body_bytes));
         let Some(body) = arriving.await.ok().flatten() else {
             return self.answer.fail("the call did not arrive whole", false).await;
         };
@@ -83,7 +85,7 @@ impl Exchange {
 
     async fn serve(&mut self, body: Bytes, bill: &mut Option<Meter>, reserved: &mut Option<Reserved>) {
         let Models(models) = self.models.clone();
-        let finding = find(&models, &mut self.record, &self.url, &body);
+        let finding = find(&models, &mut self.record, &self.call, &body);
         let Some(destination) = self.answer.kept_alive(finding).await else {
             return self.answer.fail("The conversation has no such model.", true).await;
         };
@@ -101,7 +103,7 @@ impl Exchange {
                 return self.answer.fail("The budget cannot be read now.", false).await;
             }
         }
-        let account = destination.account();
+        let account = destination.account(&record.tenant);
         let pause = models.pauses.over(&account, self.record.id);
         if let Err(left) = self.answer.kept_alive(pause).await {
             return self.refuse_for_now(left).await;
@@ -175,12 +177,12 @@ impl Exchange {
 async fn find(
     models: &Inner,
     record: &mut ConversationRecord,
-    url: &str,
+    call: &ModelCall,
     body: &Bytes,
 ) -> Option<Destination> {
     let (give_up, mut pauses) = (Instant::now() + SWITCHED, SWITCHING);
     loop {
-        let found = route::find(&models.vault, record.clone(), url, body);
+        let found = route::find(&models.vault, record.clone(), call, body);
         if found.is_some() || Instant::now() >= give_up {
             return found;
         }

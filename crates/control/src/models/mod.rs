@@ -116,19 +116,19 @@ impl Models {
     /// Takes a call up, if its conversation is one of the sandbox that it comes from.
     async fn take(&self, call: Call<ModelCall>) -> Result<(), Fault> {
         let sandbox = call.sandbox()?;
-        let ModelCall { id, epoch, conversation, url, body_bytes } = call.body;
+        let Call { body: call, blob, .. } = call;
+        let (id, conversation) = (&call.id, call.conversation);
         let is_token = (1..=64).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_alphanumeric());
-        if !is_token || body_bytes > MOST {
+        if !is_token || call.body_bytes > MOST {
             return Err(Fault::new(Code::Invalid, "the call's id or size cannot be"));
         }
-        let bytes = usize::try_from(body_bytes).unwrap_or(usize::MAX);
+        let bytes = usize::try_from(call.body_bytes).unwrap_or(usize::MAX);
         let record = self.0.index.read(conversation).await?.filter(|record| record.sandbox == sandbox);
         let record = record.ok_or_else(|| Fault::new(Code::NotFound, "no such conversation"))?;
         let taken = self.0.under_way.take(&record.tenant, &sandbox, bytes);
         let taken = taken.ok_or_else(|| Fault::from(Reason::Overloaded))?;
-        let notes = self.0.bus.subscribe(&subjects::model_notes(&sandbox, &id), None).await?;
-        let pieces = subjects::model_pieces(&sandbox, epoch, &id);
-        let exchange = Exchange::new(self, record, url, pieces);
+        let notes = self.0.bus.subscribe(&subjects::model_notes(&sandbox, id), None).await?;
+        let exchange = Exchange::new(self, record, call);
         // It outlives the call that began it, whose trace it belongs to.
         let span = info_span!(
             "broker.exchange",
@@ -136,7 +136,7 @@ impl Models {
             conversation.id = %conversation,
             http.response.status_code = Empty,
         );
-        self.0.desks.spawn(exchange.run(notes, call.blob, body_bytes, taken).instrument(span));
+        self.0.desks.spawn(exchange.run(notes, blob, taken).instrument(span));
         Ok(())
     }
 }
