@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use types::brokering::{ModelCall, ModelNote, ModelPiece};
 use types::{ConversationId, Epoch, SandboxId, subjects};
 
-/// What a broker may take to take a call up; it answers before it makes the call.
+/// What a broker may take to take a call up, or a part of it; it answers before it makes the call.
 const DEADLINE: Duration = Duration::from_secs(10);
 
 /// How long a call waits for the room that others of its sandbox take up.
@@ -73,7 +73,8 @@ impl llm::Broker for Broker {
         self.hand_over(&call, first).await.map_err(refused)?;
         while !body.is_empty() {
             let part = body.split_to(body.len().min(PART));
-            self.bus.publish(&notes, note(ModelNote::Body {}, part)).await.map_err(lost)?;
+            // Not before the last one was taken: more would not fit into what waits there.
+            self.bus.request(&notes, note(ModelNote::Body {}, part), DEADLINE).await.map_err(lost)?;
         }
         // A gap ends the stream, as a lost connection does.
         let whole = pieces.map(|delivery| match delivery {

@@ -24,11 +24,11 @@ pub struct ModelCall {
     pub body_bytes: u64,
 }
 
-/// Worker to broker, published on the call's own subject.
+/// Worker to broker, on the call's own subject.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "op", rename_all = "snake_case")]
 pub enum ModelNote {
-    /// The next part of the body, in the blob.
+    /// The next part of the body, in the blob: a request, answered with nothing once it is taken.
     Body {},
     /// The answer is not wanted any more.
     Cancel {},

@@ -163,6 +163,20 @@ async fn long_calls_and_streamed_answers_pass_whole() {
     until(async || scene.spent("tenant.default").await["completion_tokens"] == 2).await;
 }
 
+/// On one thread, so that nobody takes anything while the worker sends.
+#[tokio::test]
+async fn a_call_is_never_sent_faster_than_the_broker_takes_it() {
+    let scene = Scene::set().await;
+    let broker = Broker::new(scene.world.ports.bus.clone(), scene.sandbox.clone(), Epoch(1));
+    let client = Client::new(Arc::new(Brokered::new(Arc::new(broker))));
+    let long = "q".repeat(24 << 20);
+    let request = ModelRequest::new(vec![Message::new(Role::User, long.as_str())], Vec::new());
+    let session = scene.conversation.to_string();
+    client.complete(&keyless(&scene.provider), &session, &request, None).await.unwrap();
+    let seen = scene.provider.seen();
+    assert_eq!(seen[0].body["messages"][0]["content"].to_string().matches('q').count(), long.len());
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_that_is_dropped_ends_at_the_provider_and_is_not_free() {
     let scene = Scene::set().await;
@@ -214,6 +228,7 @@ async fn answers_go_to_the_callers_own_inbox_and_nowhere_else() {
         id: id.to_owned(),
         epoch: Epoch(1),
         conversation: scene.conversation,
+        usage: String::new(),
         url: format!("{}/chat/completions", scene.provider.base_url()),
         body_bytes: 13,
     };
@@ -228,7 +243,6 @@ async fn answers_go_to_the_callers_own_inbox_and_nowhere_else() {
         assert_eq!(ask(id).await.unwrap_err().code, Code::Invalid, "{id}");
     }
     ask("a1").await.unwrap();
-        usage: String::new(),
     let prefix = format!("_INBOX_{}_1.llm.a1", scene.sandbox);
     loop {
         let Some(Delivery::Message(message)) = all.next().await else { panic!("the bus ended") };
@@ -291,20 +305,6 @@ async fn a_provider_that_asks_for_a_pause_gets_it_from_all_calls_of_its_key() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_that_a_worker_can_see_holds_a_models_key() {
-    let scene = Scene::with(
-        json!({"condenser": {"kind": "LLMSummarizingCondenser", "llm": {"model": "openai/m", "api_key": "sk-canary-two"}}}),
-        None,
-    )
-    .await;
-    let (world, gateway) = (&scene.world, scene.world.gateway());
-    let mut all = world.ports.bus.subscribe(">", None).await.unwrap();
-    world.supervisor.begin().await;
-    let id = scene.conversation.to_string();
-    world.until_lease(&scene.sandbox).await;
-    let llm =
-        json!({"model": "openai/m", "base_url": scene.provider.base_url(), "api_key": "sk-canary-three"});
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pause_is_kept_by_those_alone_who_call_with_the_same_key_wherever_it_stands() {
     let scene = Scene::set().await;
     let with_header = |key: &str| {
@@ -346,6 +346,20 @@ async fn of_two_models_with_one_url_and_name_each_has_its_own_key() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_that_a_worker_can_see_holds_a_models_key() {
+    let scene = Scene::with(
+        json!({"condenser": {"kind": "LLMSummarizingCondenser", "llm": {"model": "openai/m", "api_key": "sk-canary-two"}}}),
+        None,
+    )
+    .await;
+    let (world, gateway) = (&scene.world, scene.world.gateway());
+    let mut all = world.ports.bus.subscribe(">", None).await.unwrap();
+    world.supervisor.begin().await;
+    let id = scene.conversation.to_string();
+    world.until_lease(&scene.sandbox).await;
+    let llm =
+        json!({"model": "openai/m", "base_url": scene.provider.base_url(), "api_key": "sk-canary-three"});
     let switched = gateway.post(&format!("/api/conversations/{id}/switch_llm"), json!({"llm": llm})).await;
     assert_eq!(switched, (200, json!({"success": true})));
     let worker = world.supervisor.worker(&scene.sandbox).unwrap();

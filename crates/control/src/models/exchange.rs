@@ -8,10 +8,10 @@ use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use llm::{AnswerBody, BUDGET_REACHED, Destination, HttpAnswer, Meter, Transport, TransportError};
 use ports::retry::Backoff;
-use ports::{Delivery, Parcel, Subscription};
+use ports::{Bus, Delivery, Parcel, Subscription};
 use tokio::time::Instant;
 use tracing::Span;
-use types::brokering::ModelNote;
+use types::brokering::{ModelCall, ModelNote};
 use types::conversation::ConversationRecord;
 use types::subjects;
 
@@ -57,7 +57,10 @@ impl Exchange {
     /// Makes the call and hands the answer on, until the worker cancels it. Then its share of the load is given
     /// back, and it is counted.
     pub async fn run(mut self, mut notes: Subscription, first: Bytes, share: Share) {
-        let arriving = tokio::time::timeout(ARRIVING, whole_body(&mut notes, first, self.call.body_bytes));
+        let arriving = tokio::time::timeout(
+            ARRIVING,
+            whole_body(self.models.0.bus.as_ref(), &mut notes, first, self.call.body_bytes),
+        );
         let Some(body) = arriving.await.ok().flatten() else {
             return self.answer.fail("the call did not arrive whole", false).await;
         };
@@ -195,7 +198,7 @@ async fn find(
 }
 
 /// `None` when it does not arrive whole.
-async fn whole_body(notes: &mut Subscription, first: Bytes, total: u64) -> Option<Bytes> {
+async fn whole_body(bus: &dyn Bus, notes: &mut Subscription, first: Bytes, total: u64) -> Option<Bytes> {
     let total = usize::try_from(total).ok()?;
     if first.len() == total {
         return Some(first);
@@ -204,7 +207,13 @@ async fn whole_body(notes: &mut Subscription, first: Bytes, total: u64) -> Optio
     while whole.len() < total {
         match tokio::time::timeout(PARTS_APART, notes.next()).await.ok()?? {
             Delivery::Message(message) => match note(&message.parcel)? {
-                ModelNote::Body {} => whole.extend_from_slice(&message.parcel.blob),
+                ModelNote::Body {} => {
+                    whole.extend_from_slice(&message.parcel.blob);
+                    if let Some(reply) = &message.reply {
+                        // Unheard, the worker gives up.
+                        let _ = bus.publish(reply, Parcel::default()).await;
+                    }
+                }
                 ModelNote::Cancel {} => return None,
             },
             Delivery::Lagged => return None,
