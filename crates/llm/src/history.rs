@@ -7,6 +7,7 @@ use std::sync::Arc;
 use types::content::{Content, Message, Role, ToolCall};
 
 use crate::call_ids::{CallIds, Form};
+use crate::written::{Arguments, tool_name};
 
 /// Most characters of one text block of a tool result.
 const TOOL_TEXT_LIMIT: usize = 50_000;
@@ -26,9 +27,11 @@ pub(crate) enum Turn<'a> {
 }
 
 pub(crate) struct ToolResult<'a> {
-    pub call: &'a ToolCall,
     /// The call's id in this request.
     pub id: Cow<'a, str>,
+    /// The name of its tool, as every model takes it.
+    pub name: Cow<'a, str>,
+    pub arguments: Arguments<'a>,
     /// Texts are cut to what a provider takes.
     pub texts: Vec<Cow<'a, str>>,
     pub image_urls: Vec<&'a str>,
@@ -102,11 +105,15 @@ fn result_of<'a>(
         waiting.retain(|(at, _)| *at > place);
         found = waiting.pop_front();
     }
-    let Some((_, message)) = found else {
-        return ToolResult { call, id, texts: vec![Cow::Borrowed(LOST_RESULT)], image_urls: Vec::new() };
+    let (name, arguments) = (tool_name(&call.name), Arguments::of(&call.arguments));
+    let (texts, image_urls) = match found {
+        Some((_, message)) => (
+            message.content.iter().filter_map(Content::as_text).map(cut).collect(),
+            message.content.iter().flat_map(image_urls).collect(),
+        ),
+        None => (vec![Cow::Borrowed(LOST_RESULT)], Vec::new()),
     };
-    let texts = message.content.iter().filter_map(Content::as_text).map(cut).collect();
-    ToolResult { call, id, texts, image_urls: message.content.iter().flat_map(image_urls).collect() }
+    ToolResult { id, name, arguments, texts, image_urls }
 }
 
 pub(crate) fn image_urls(content: &Content) -> impl Iterator<Item = &str> {

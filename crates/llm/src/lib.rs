@@ -4,7 +4,7 @@
 //!
 //! - `provider`, `route`: where a model name leads and with which headers
 //! - `catalog`, `traits`: what is known about a model
-//! - `history`: the provider-neutral shape of the messages
+//! - `history`, `call_ids`, `written`: the provider-neutral shape of the messages
 //! - `chat`, `responses`, `anthropic`: the dialects, requests and answers
 //! - `sse`, `exchange`: one attempt on the wire
 //! - `brokered`: sending through a broker that holds the keys; `destination`, `meter`, `counts`: the broker's side of it
@@ -40,6 +40,7 @@ mod sse;
 mod stream;
 mod traits;
 mod transport;
+mod written;
 
 pub use brokered::{Broker, Brokered, Pieces};
 pub use client::Client;

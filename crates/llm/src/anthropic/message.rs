@@ -4,11 +4,11 @@ use std::borrow::Cow;
 
 use serde::Serialize;
 use serde_json::Value;
-use serde_json::value::RawValue;
 use types::content::{Content, Message};
 
 use crate::history::{History, ToolResult, Turn, image_urls};
 use crate::images::{self, ImageSource};
+use crate::written::Arguments;
 
 #[derive(Serialize)]
 pub(super) struct WireMessage<'a> {
@@ -35,8 +35,8 @@ enum Kind<'a> {
     },
     ToolUse {
         id: Cow<'a, str>,
-        name: &'a str,
-        input: Input<'a>,
+        name: Cow<'a, str>,
+        input: Arguments<'a>,
     },
     ToolResult {
         tool_use_id: Cow<'a, str>,
@@ -53,17 +53,6 @@ enum Kind<'a> {
 enum Source<'a> {
     Base64 { media_type: &'a str, data: &'a str },
     Url { url: &'a str },
-}
-
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Input<'a> {
-    Object(&'a RawValue),
-    /// Arguments that are no JSON object, so that the model sees what it wrote.
-    Unreadable {
-        unreadable_arguments: &'a str,
-    },
-    Empty {},
 }
 
 #[derive(Clone, Copy, Serialize)]
@@ -132,19 +121,8 @@ fn assistant<'h>(message: &'h Message, results: &[ToolResult<'h>]) -> Vec<Block<
 }
 
 fn tool_use<'h>(result: &ToolResult<'h>) -> Block<'h> {
-    let call = result.call;
-    block(Kind::ToolUse { id: result.id.clone(), name: &call.name, input: input(&call.arguments) })
-}
-
-fn input(arguments: &str) -> Input<'_> {
-    let arguments = arguments.trim();
-    if arguments.is_empty() {
-        return Input::Empty {};
-    }
-    match serde_json::from_str::<&RawValue>(arguments) {
-        Ok(object) if arguments.starts_with('{') => Input::Object(object),
-        _ => Input::Unreadable { unreadable_arguments: arguments },
-    }
+    let (id, name, input) = (result.id.clone(), result.name.clone(), result.arguments.clone());
+    block(Kind::ToolUse { id, name, input })
 }
 
 fn tool_result<'h>(result: &ToolResult<'h>, vision: bool) -> Block<'h> {

@@ -21,7 +21,7 @@ pub(super) struct WireMessage<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     tool_call_id: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    name: Option<&'a str>,
+    name: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reasoning_content: Option<&'a str>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
@@ -73,8 +73,8 @@ struct WireCall<'a> {
 
 #[derive(Serialize)]
 struct WireFunction<'a> {
-    name: &'a str,
-    arguments: &'a str,
+    name: Cow<'a, str>,
+    arguments: Cow<'a, str>,
 }
 
 /// How messages of one call are written.
@@ -155,7 +155,7 @@ impl Writer<'_> {
         }
         WireMessage {
             tool_call_id: Some(result.id.clone()),
-            name: (self.provider.prefix != "xai").then_some(&result.call.name),
+            name: (self.provider.prefix != "xai").then(|| result.name.clone()),
             ..self.message("tool", blocks)
         }
     }
@@ -228,6 +228,6 @@ fn text_block(text: Cow<'_, str>) -> Block<'_> {
 }
 
 fn wire_call<'h>(result: &ToolResult<'h>) -> WireCall<'h> {
-    let function = WireFunction { name: &result.call.name, arguments: &result.call.arguments };
+    let function = WireFunction { name: result.name.clone(), arguments: result.arguments.text() };
     WireCall { id: result.id.clone(), r#type: "function", function }
 }

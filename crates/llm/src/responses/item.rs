@@ -12,7 +12,7 @@ use crate::images;
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(super) enum Item<'a> {
     Message { role: &'static str, content: Vec<Part<'a>> },
-    FunctionCall { call_id: Cow<'a, str>, name: &'a str, arguments: &'a str },
+    FunctionCall { call_id: Cow<'a, str>, name: Cow<'a, str>, arguments: Cow<'a, str> },
     FunctionCallOutput { call_id: Cow<'a, str>, output: Cow<'a, str> },
 }
 
@@ -56,8 +56,8 @@ fn assistant<'h>(message: &'h Message, results: &[ToolResult<'h>], items: &mut V
     }
     items.extend(results.iter().map(|result| Item::FunctionCall {
         call_id: result.id.clone(),
-        name: &result.call.name,
-        arguments: &result.call.arguments,
+        name: result.name.clone(),
+        arguments: result.arguments.text(),
     }));
 }
 

@@ -29,17 +29,25 @@ struct Case {
 /// A history that another model wrote, and a message that holds nothing, as each dialect sends them.
 #[tokio::test]
 async fn any_history_is_written_so_that_every_dialect_takes_it() {
-    let wild = ["functions.terminal:0", "a|b", "a|b", "call_0_chatcmpl-0123456789abcdef0123456789abcdef"];
-    let call = |id: &str| ToolCall {
+    let long = "x".repeat(100);
+    let wild = [
+        ("functions.terminal:0", "functions.terminal", "{\"a\""),
+        ("a|b", "a b", ""),
+        ("a|b", "", "[1]"),
+        ("call_0_chatcmpl-0123456789abcdef0123456789abcdef", &long, "{}"),
+    ];
+    let call = |id: &str, name: &str, arguments: &str| ToolCall {
         id: id.into(),
-        name: "t".into(),
-        arguments: "{}".into(),
+        name: name.into(),
+        arguments: arguments.into(),
         origin: "completion".into(),
     };
     let mut messages = vec![user("go"), Message { role: Role::User, ..Message::default() }];
-    for id in wild {
-        messages.push(Message { role: Role::Assistant, tool_calls: vec![call(id)], ..Message::default() });
-        messages.push(Message { tool_call_id: Some(id.into()), ..Message::new(Role::Tool, "done") });
+    for (id, name, arguments) in wild {
+        let tool_calls = vec![call(id, name, arguments)];
+        messages.push(Message { role: Role::Assistant, tool_calls, ..Message::default() });
+        let (tool_call_id, name) = (Some(id.into()), Some(name.into()));
+        messages.push(Message { tool_call_id, name, ..Message::new(Role::Tool, "done") });
         messages.push(Message { role: Role::User, ..Message::default() });
     }
     let request =
@@ -65,6 +73,18 @@ async fn any_history_is_written_so_that_every_dialect_takes_it() {
             let id = asked.unwrap();
             let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
             assert!(!id.is_empty() && id.len() <= 40 && id.chars().all(plain), "{model}: {id}");
+            let asks = pair[0]
+                .pointer("/tool_calls/0/function")
+                .or(pair[0].pointer("/content/0"))
+                .unwrap_or(&pair[0]);
+            for name in [&asks["name"], &pair[1]["name"]].into_iter().filter_map(Value::as_str) {
+                assert!(!name.is_empty() && name.len() <= 64 && name.chars().all(plain), "{model}: {name}");
+            }
+            let arguments = match &asks["arguments"] {
+                Value::String(text) => serde_json::from_str(text).unwrap(),
+                _ => asks["input"].clone(),
+            };
+            assert!(arguments.is_object() && asks["name"].is_string(), "{model}: {asks}");
             assert!(!model.starts_with("mistral") || id.len() == 9, "{model}: {id}");
             ids.push(id.to_owned());
         }
