@@ -89,7 +89,7 @@ enum Command {
     Door(cluster::door::Options),
     /// Runs one sandbox's worker; the supervisor starts it.
     #[cfg(feature = "cluster")]
-    Worker,
+    Worker(cluster::worker::Options),
     /// Makes the keys of a cluster, once.
     #[cfg(feature = "cluster")]
     Init(cluster::init::Options),
@@ -177,7 +177,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             cluster::door::run(&options, &told.settings, &told.in_cluster("door")?)
         }
         #[cfg(feature = "cluster")]
-        Command::Worker => cluster::worker::run(),
+        Command::Worker(options) => cluster::worker::run(&options),
         #[cfg(feature = "cluster")]
         Command::Init(options) => cluster::init::run(&options, &Told::by_environment()?.settings),
         #[cfg(feature = "cluster")]

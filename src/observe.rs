@@ -16,6 +16,7 @@ pub fn start(service: &'static str, settings: &Settings) -> anyhow::Result<telem
         service,
         collector: None,
         collector_headers: settings.collector_headers.clone(),
+        hears_environment: true,
     })
 }
 

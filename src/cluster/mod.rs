@@ -8,6 +8,7 @@ pub mod moving;
 pub mod revoke;
 pub mod settings;
 pub mod supervisor;
+mod trial;
 pub mod worker;
 
 use std::time::{Duration, Instant};

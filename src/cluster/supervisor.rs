@@ -44,7 +44,10 @@ pub fn run(settings: &Settings, cluster: &Cluster) -> anyhow::Result<ExitCode> {
 /// When a supervisor works, or the container service cannot be used.
 pub fn end(settings: &Settings, cluster: &Cluster) -> anyhow::Result<ExitCode> {
     let _traces = observe::start("manyhands-supervisor", settings)?;
-    anyhow::ensure!(cluster.sandboxes.driver == settings::Driver::Docker, "workers that are processes end with their supervisor");
+    anyhow::ensure!(
+        cluster.sandboxes.driver == settings::Driver::Docker,
+        "workers that are processes end with their supervisor"
+    );
     let runtime = crate::runtime::start()?;
     runtime.block_on(async {
         let connection = super::connect(cluster, "supervisor").await?;
@@ -86,26 +89,35 @@ async fn supervise(settings: &Settings, cluster: &Cluster) -> anyhow::Result<()>
 
 async fn driver(settings: &Settings, cluster: &Cluster, mark: String) -> anyhow::Result<Arc<dyn Driver>> {
     let sandboxes = &cluster.sandboxes;
-    let worker = WorkerSettings {
-        nats_urls: cluster.worker_nats_urls.clone(),
-        ca: cluster.authority()?,
-        max_concurrent_runs: settings.max_concurrent_runs,
-        command_user: None,
-        pass_env: settings.inherited.further().to_vec(),
-        bash_retention: settings.bash_events_retention,
-    };
+    let worker = worker(settings, cluster)?;
     Ok(match sandboxes.driver {
         settings::Driver::Process => Arc::new(Processes::new(process::Config {
             program: std::env::current_exe().context("cannot find the own program")?,
             root: std::path::absolute(&sandboxes.process_root)?,
-            environment: environment_of_processes(),
-            worker,
+            environment: child_environment::inherited().collect(),
+            worker: WorkerSettings { collector: telemetry::collector_of_environment(), ..worker },
         })),
         settings::Driver::Docker => {
-            let worker = WorkerSettings { command_user: Some(COMMAND_USER), ..worker };
             let config = docker::Config { mark: Some(mark), ..containers(cluster, worker) };
             Arc::new(Containers::connect(config).await.context("the container service cannot be used")?)
         }
+    })
+}
+
+/// What workers are told.
+///
+/// # Errors
+/// When a file that a setting names cannot be read.
+pub fn worker(settings: &Settings, cluster: &Cluster) -> anyhow::Result<WorkerSettings> {
+    Ok(WorkerSettings {
+        nats_urls: cluster.worker_nats_urls.clone(),
+        ca: cluster.authority()?,
+        max_concurrent_runs: settings.max_concurrent_runs,
+        log_level: settings.log_level.clone(),
+        collector: None,
+        command_user: (cluster.sandboxes.driver == settings::Driver::Docker).then_some(COMMAND_USER),
+        pass_env: settings.inherited.further().to_vec(),
+        bash_retention: settings.bash_events_retention,
     })
 }
 
@@ -135,14 +147,6 @@ pub fn containers(cluster: &Cluster, worker: WorkerSettings) -> docker::Config {
         config.limits.processes = processes;
     }
     config
-}
-
-/// What a worker's programs may inherit, and what the worker itself reads.
-fn environment_of_processes() -> Vec<(std::ffi::OsString, std::ffi::OsString)> {
-    const OF_WORKERS: [&str; 3] =
-        ["LOG_LEVEL", "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"];
-    let own = OF_WORKERS.iter().filter_map(|name| Some(((*name).into(), std::env::var_os(name)?)));
-    child_environment::inherited().chain(own).collect()
 }
 
 fn minter(cluster: &Cluster) -> anyhow::Result<Arc<dyn Minter>> {

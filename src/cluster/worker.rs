@@ -14,38 +14,53 @@ use rustix::process::{DumpableBehavior, Signal, set_dumpable_behavior, set_paren
 use types::placement::{Credentials, Renewal, WorkerSpec, for_clients};
 use types::subjects;
 
-use super::door;
+use super::{door, trial};
 use crate::descriptors::Descriptors;
 use crate::observe;
 use crate::signals::stop_on_signal;
+
+#[derive(clap::Args)]
+pub struct Options {
+    /// Only try what a worker needs here, and say what is missing
+    #[arg(long = "try")]
+    only_try: bool,
+}
 
 /// Serves the sandbox until SIGTERM, or until a newer incarnation has it.
 ///
 /// # Errors
 /// An unreadable specification, NATS out of reach, or another worker in this one's place.
-pub fn run() -> anyhow::Result<ExitCode> {
-    // Commands of the same user may neither read the memory nor attach.
-    set_dumpable_behavior(DumpableBehavior::NotDumpable).context("cannot protect the process")?;
-    // As a child of its supervisor it ends with it, however that ends; in a container its parent is the init.
-    set_parent_process_death_signal(Some(Signal::KILL)).context("cannot end with the parent")?;
-    let level = std::env::var("LOG_LEVEL").unwrap_or_else(|_| "info".to_owned());
+pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
+    protect()?;
     let spec = read_spec()?;
     find_bash()?;
+    if options.only_try {
+        return trial::run(&spec);
+    }
     let inherited =
         child_environment::Rule::new(&spec.pass_env).context("the specification cannot be used")?;
     child_environment::choose(&inherited, std::env::vars_os());
     let runtime = crate::runtime::start_in_a_sandbox()?;
     let ports = door::Ports::default();
-    let collector = runtime.block_on(door::spans(&spec.nats_urls, &ports))?;
+    let collector =
+        runtime.block_on(door::spans(&spec.nats_urls, &ports))?.or_else(|| spec.collector.clone());
     // Ends before the runtime, through which the last spans go.
     let _traces = observe::start_with(&telemetry::Config {
-        level,
+        level: spec.log_level.clone(),
         json: true,
         service: "manyhands-worker",
         collector,
         collector_headers: None,
+        hears_environment: false,
     })?;
     runtime.block_on(serve(spec, &ports)).map(|()| ExitCode::SUCCESS)
+}
+
+fn protect() -> anyhow::Result<()> {
+    // Commands of the same user may neither read the memory nor attach.
+    set_dumpable_behavior(DumpableBehavior::NotDumpable).context("cannot protect the process")?;
+    // As a child of its supervisor it ends with it, however that ends; in a container its parent is the init.
+    set_parent_process_death_signal(Some(Signal::KILL)).context("cannot end with the parent")
 }
 
 fn read_spec() -> anyhow::Result<WorkerSpec> {

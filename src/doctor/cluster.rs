@@ -8,13 +8,16 @@ use std::time::{Duration, SystemTime};
 use anyhow::Context;
 use nats::{Connection, Error, Probe};
 use ports::Ports;
-use supervisor::drivers::docker::Containers;
+use supervisor::StartError;
+use supervisor::drivers::WorkerSettings;
+use supervisor::drivers::docker::{Config, Containers, Engine};
 use vault::Vault;
 
 use super::Finding::{self, Broken, Doubtful, Fine};
 use super::single;
-use crate::cluster::settings::{Cluster, Driver};
-use crate::cluster::{connect, gateway::take_keys, supervisor::containers};
+use crate::cluster::settings::{Cluster, Driver, Sandboxes};
+use crate::cluster::supervisor::{containers, worker};
+use crate::cluster::{connect, gateway::take_keys};
 use crate::serving;
 use crate::settings::{Settings, Source};
 
@@ -44,10 +47,12 @@ pub async fn findings(settings: Settings, source: &Source) -> anyhow::Result<Fin
         findings.push(("minter", minter(&supervisor.1)));
     }
     let (role, cluster) = if is_supervisor && !is_gateway { &supervisor } else { &gateway };
+    let worker = worker(&settings, &supervisor.1)?;
     let vault = is_gateway.then(|| vault(settings, &gateway.1)).flatten();
-    findings.extend(of_nats(cluster, role, vault).await);
+    let (of_nats, mark) = of_nats(cluster, role, vault).await;
+    findings.extend(of_nats);
     if is_supervisor || !is_gateway {
-        findings.extend(of_workers(&supervisor.1).await);
+        findings.extend(of_workers(&supervisor.1, worker, mark).await);
     }
     findings.push(("clock", single::clock()));
     Ok(findings)
@@ -128,16 +133,15 @@ fn minter(cluster: &Cluster) -> Finding {
     }
 }
 
-async fn of_nats(cluster: &Cluster, role: &str, vault: Option<Vault>) -> Findings {
+/// Also by which mark containers of the cluster are known.
+async fn of_nats(cluster: &Cluster, role: &str, vault: Option<Vault>) -> (Findings, Option<String>) {
+    let broken = |what| (vec![("nats", Broken(what))], None);
     let connection = match tokio::time::timeout(PATIENCE, connect(cluster, role)).await {
         Ok(Ok(connection)) => connection,
-        Ok(Err(error)) => return vec![("nats", Broken(format!("{error:#}; {}", advice(&error))))],
+        Ok(Err(error)) => return broken(format!("{error:#}; {}", advice(&error))),
         Err(_) => {
             let urls = cluster.nats_urls.join(", ");
-            return vec![(
-                "nats",
-                Broken(format!("nothing answers at {urls}; start it, or set OH_NATS_URL")),
-            )];
+            return broken(format!("nothing answers at {urls}; start it, or set OH_NATS_URL"));
         }
     };
     let mut findings = vec![("nats", Fine(format!("nats-server {}", connection.server_version())))];
@@ -157,8 +161,9 @@ async fn of_nats(cluster: &Cluster, role: &str, vault: Option<Vault>) -> Finding
             findings.push(("storage", Broken(text)));
         }
     }
+    let mark = connection.mark().await.ok();
     connection.drain().await;
-    findings
+    (findings, mark)
 }
 
 fn advice(error: &anyhow::Error) -> &'static str {
@@ -202,7 +207,7 @@ async fn probed(connection: &Connection) -> Findings {
 }
 
 /// The container service, and what containers are made of.
-async fn of_workers(cluster: &Cluster) -> Findings {
+async fn of_workers(cluster: &Cluster, worker: WorkerSettings, mark: Option<String>) -> Findings {
     let sandboxes = &cluster.sandboxes;
     if sandboxes.driver == Driver::Process {
         let root = &sandboxes.process_root;
@@ -223,23 +228,77 @@ async fn of_workers(cluster: &Cluster) -> Findings {
         )),
     };
     let mut findings = vec![("program", binary)];
-    let worker = ::supervisor::drivers::WorkerSettings::default();
-    match Containers::connect(containers(cluster, worker)).await {
-        Ok(engine) => findings.extend(of_engine(&engine, &sandboxes.image).await),
+    match Containers::connect(Config { mark, ..containers(cluster, worker) }).await {
+        Ok(engine) => findings.extend(of_engine(&engine, sandboxes).await),
         Err(error) => findings.push(("docker", Broken(format!("{error}; start it, or set DOCKER_HOST")))),
     }
     findings
 }
 
-async fn of_engine(engine: &Containers, image: &str) -> Findings {
-    let version = match engine.version().await {
-        Ok(version) => Fine(format!("engine {version}")),
-        Err(error) => Broken(error.to_string()),
+async fn of_engine(containers: &Containers, sandboxes: &Sandboxes) -> Findings {
+    let engine = match containers.engine().await {
+        Ok(engine) => engine,
+        Err(error) => return vec![("docker", Broken(error.to_string()))],
     };
-    let image = match engine.has_image().await {
-        Ok(true) => Fine(format!("{image} is there")),
-        Ok(false) => Broken(format!("{image} is not there: build or pull it, or set OH_CONVERSATION_IMAGE")),
-        Err(error) => Broken(error.to_string()),
+    let image = &sandboxes.image;
+    let mut findings = peculiar(&engine, sandboxes.runtime.as_deref());
+    findings.insert(0, ("docker", Fine(format!("engine {}", engine.version))));
+    match containers.has_image().await {
+        Ok(true) => {
+            findings.push(("image", Fine(format!("{image} is there"))));
+            findings.push(("sandbox", tried(containers.try_out().await, sandboxes)));
+        }
+        Ok(false) => {
+            let text = format!("{image} is not there: build or pull it, or set OH_CONVERSATION_IMAGE");
+            findings.push(("image", Broken(text)));
+        }
+        Err(error) => findings.push(("image", Broken(error.to_string()))),
+    }
+    findings
+}
+
+/// What an engine does otherwise than most.
+fn peculiar(engine: &Engine, runtime: Option<&str>) -> Findings {
+    let mut findings = Vec::new();
+    if engine.remaps_users {
+        let text = "the engine gives containers other users (`userns-remap`): neither the door nor a sandbox can work, as \
+                    both need files of root's; use an engine without it, or a runtime such as `runsc` to the same end";
+        findings.push(("users", Broken(text.to_owned())));
+    }
+    if engine.is_rootless {
+        let text = "the engine is not root's: DOCKER_HOST (in compose: DOCKER_SOCKET) must name its socket";
+        findings.push(("rootless", Doubtful(text.to_owned())));
+    }
+    if !engine.lacks.is_empty() {
+        let text = format!(
+            "the engine can limit no {} here: give it those controllers of the control groups, or sandboxes do not start",
+            engine.lacks.join(", no ")
+        );
+        findings.push(("limits", Broken(text)));
+    }
+    if let Some(runtime) = runtime.filter(|runtime| !engine.runtimes.iter().any(|known| known == runtime)) {
+        let text = format!(
+            "the engine has no runtime {runtime:?}, only {}: register it, or set OH_SANDBOX_RUNTIME",
+            engine.runtimes.join(", ")
+        );
+        findings.push(("runtime", Broken(text)));
+    }
+    findings
+}
+
+/// What became of a container like a sandbox's.
+fn tried(outcome: Result<(), StartError>, sandboxes: &Sandboxes) -> Finding {
+    let Err(error) = outcome else {
+        return Fine("one was started: it has bash, keeps files and reaches NATS".to_owned());
     };
-    vec![("docker", version), ("image", image)]
+    let advice = match (&sandboxes.runtime, &sandboxes.door) {
+        (Some(runtime), Some(_)) if !matches!(error, StartError::ImageMissing(_)) => {
+            format!(
+                "; the runtime {runtime:?} must let containers use sockets of the host: gVisor's `runsc` does with \
+                 `--host-uds=open`, and virtual machines (kata) do not"
+            )
+        }
+        _ => String::new(),
+    };
+    Broken(format!("{error}{advice}"))
 }

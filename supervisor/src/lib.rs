@@ -28,8 +28,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future;
-use ports::{Error, Ports};
 use ports::leader::{Candidate, Timing};
+use ports::{Error, Ports};
 use telemetry::metrics::{Metrics, Placement};
 use tokio_util::sync::CancellationToken;
 use types::SandboxId;

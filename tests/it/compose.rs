@@ -31,7 +31,8 @@ fn a_second_project_shares_no_name_with_the_first() {
         assert!(supervisor.iter().any(|line| line == own), "{own}");
     }
     let volumes = file.split("\nvolumes:\n").nth(1).unwrap();
-    let fixed = volumes.lines().filter(|line| line.contains("name:") && !line.contains("COMPOSE_PROJECT_NAME"));
+    let fixed =
+        volumes.lines().filter(|line| line.contains("name:") && !line.contains("COMPOSE_PROJECT_NAME"));
     assert_eq!(fixed.count(), 0);
 }
 
@@ -48,7 +49,9 @@ fn every_setting_of_a_supervisor_reaches_it() {
     let supervisor = part("supervisor");
     let passes = |name: &str| supervisor.iter().any(|line| line.starts_with(&format!("{name}:")));
     let mut lost = [settings("All parts of a cluster"), settings("The supervisor of a cluster")].concat();
-    lost.extend(["OH_MAX_CONCURRENT_RUNS", "OH_PASS_ENV", "OH_BASH_EVENTS_RETENTION_SECONDS"].map(str::to_owned));
+    lost.extend(
+        ["OH_MAX_CONCURRENT_RUNS", "OH_PASS_ENV", "OH_BASH_EVENTS_RETENTION_SECONDS"].map(str::to_owned),
+    );
     lost.extend((0..10).map(|number| format!("OH_PASS_ENV_{number}")));
     // Of sandboxes that are processes.
     lost.retain(|name| !["OH_SANDBOX_DRIVER", "OH_SANDBOX_ROOT"].contains(&name.as_str()) && !passes(name));
@@ -61,4 +64,11 @@ fn every_setting_of_a_supervisor_reaches_it() {
 #[test]
 fn every_setting_in_the_file_of_settings_reaches_the_gateway() {
     assert!(part("gateway").iter().any(|line| line == "env_file: [{ path: .env, required: false }]"));
+}
+
+#[test]
+fn a_server_with_much_to_read_is_waited_for_and_may_fill_its_disk() {
+    assert!(part("nats").iter().any(|line| line.starts_with("start_period: ") && line.ends_with('m')));
+    let nats = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/nats.conf")).unwrap();
+    assert!(nats.contains("max_file_store:"));
 }

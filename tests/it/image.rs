@@ -1,6 +1,7 @@
 //! What a worker asks of the image that it is started in, and how the images of a server start it.
 
-use std::io::Write;
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::process::{Command, Stdio};
 
 use serde_json::json;
@@ -23,6 +24,45 @@ fn a_worker_without_bash_says_so_before_it_serves_anybody() {
     let said = String::from_utf8(ended.stderr).unwrap();
     let told = types::placement::told_to_clients(&said).unwrap_or_default();
     assert!(!ended.status.success() && told.contains("has no bash"), "{said}");
+}
+
+/// The URL of a server of NATS that is too old for a worker.
+fn of_another_time() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("nats://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        let (mut socket, _) = listener.accept().unwrap();
+        let info = r#"INFO {"version":"2.9.10","max_payload":1048576,"headers":true,"proto":1}"#;
+        socket.write_all(format!("{info}\r\n").as_bytes()).unwrap();
+        while socket.read(&mut [0; 4_096]).is_ok_and(|read| read > 0) {
+            socket.write_all(b"PONG\r\n").unwrap();
+        }
+    });
+    url
+}
+
+/// What an image says of its own programs is not said of the worker.
+#[test]
+fn the_environment_of_an_image_does_not_reach_the_worker() {
+    let folder = tempfile::tempdir().unwrap();
+    let collector = TcpListener::bind("127.0.0.1:0").unwrap();
+    collector.set_nonblocking(true).unwrap();
+    let mut worker = Command::new(env!("CARGO_BIN_EXE_manyhands"))
+        .arg("worker")
+        .env("LOG_LEVEL", "its=own[words")
+        .env("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://{}", collector.local_addr().unwrap()))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let spec = json!({"sandbox": "a", "epoch": 1, "nats_urls": [of_another_time()], "credentials": null,
+        "project_dir": folder.path(), "state_dir": folder.path(), "max_concurrent_runs": 1, "log_level": "info"});
+    worker.stdin.take().unwrap().write_all(format!("{spec}\n").as_bytes()).unwrap();
+    let ended = worker.wait_with_output().unwrap();
+    let said = String::from_utf8(ended.stderr).unwrap();
+    assert!(said.contains("the server is version 2.9.10"), "it came as far as to ask NATS: {said}");
+    assert!(collector.accept().is_err(), "it has sent spans");
 }
 
 /// The instructions of a stage that say how its program is started.

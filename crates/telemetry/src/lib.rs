@@ -11,7 +11,7 @@ mod traces;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-pub use traces::{Guard, adopt, current_traceparent};
+pub use traces::{Guard, adopt, collector_of_environment, current_traceparent};
 
 pub struct Config {
     /// A level (`info`) or a filter (`gateway=debug,info`).
@@ -25,6 +25,8 @@ pub struct Config {
     /// What a collector wants to be told with each batch, such as a key of its own: `name=value,name=value`,
     /// values percent-encoded. The process does not show it in its environment, where the SDK would look.
     pub collector_headers: Option<String>,
+    /// Whether the environment may name a collector and the service, or says nothing that counts.
+    pub hears_environment: bool,
 }
 
 /// Starts logging, and tracing if a collector is named, for the whole process. Must not be called on an

@@ -119,6 +119,12 @@ pub struct WorkerSpec {
     /// Absolute: the worker's own files, not the commands'.
     pub state_dir: String,
     pub max_concurrent_runs: usize,
+    /// A level or a filter of the log. No variable counts: an image has its own.
+    #[serde(default = "usual_log_level")]
+    pub log_level: String,
+    /// Where spans go if no door leads to a collector: `http://host:port`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub collector: Option<String>,
     /// The user and group commands run as; `None`: the worker's own.
     #[serde(default)]
     pub command_user: Option<CommandUser>,
@@ -128,6 +134,10 @@ pub struct WorkerSpec {
     /// Seconds after which bash events are forgotten; `None`: never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bash_retention: Option<u64>,
+}
+
+fn usual_log_level() -> String {
+    "info".to_owned()
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -67,7 +67,7 @@ async fn open(socket: &Path, cluster: &Cluster) -> anyhow::Result<()> {
         tasks: tasks.clone(),
         stop: stop.clone(),
     };
-    let servers = cluster.nats_urls.iter().map(|url| host_and_port(url, NATS_PORT)).collect();
+    let servers = cluster.nats_urls.iter().map(|url| nats_address(url)).collect();
     let nats = forward(listen(socket)?, way(servers));
     // Workers send no spans where there is no socket.
     let _ = std::fs::remove_file(beside(socket));
@@ -140,6 +140,11 @@ async fn forward(listener: UnixListener, way: Way) {
     way.stop.run_until_cancelled(accepting).await;
 }
 
+/// Where a server is called.
+pub fn nats_address(url: &str) -> String {
+    host_and_port(url, NATS_PORT)
+}
+
 fn host_and_port(url: &str, usual: u16) -> String {
     let address = url.split_once("://").map_or(url, |(_, address)| address);
     if address.contains(':') { address.to_owned() } else { format!("{address}:{usual}") }
@@ -164,8 +169,8 @@ mod tests {
 
     #[test]
     fn a_server_is_called_at_the_port_it_names_or_the_usual_one() {
-        assert_eq!(host_and_port("nats://nats:4333", NATS_PORT), "nats:4333");
-        assert_eq!(host_and_port("tls://nats", NATS_PORT), "nats:4222");
+        assert_eq!(nats_address("nats://nats:4333"), "nats:4333");
+        assert_eq!(nats_address("tls://nats"), "nats:4222");
     }
 
     #[tokio::test]

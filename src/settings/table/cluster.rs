@@ -142,7 +142,12 @@ pub(super) const SUPERVISOR: Section = Section {
             "512",
             "The processes and threads of one container.",
         ),
-        setting("sandbox_runtime", Text, "the engine's", "Such as `runsc` or `kata`."),
+        setting(
+            "sandbox_runtime",
+            Text,
+            "the engine's",
+            "Such as `runsc`, which must let containers use sockets of the host (`--host-uds=open`) where there is a door.",
+        ),
         setting(
             "sandbox_network",
             Text,

@@ -20,6 +20,10 @@ pub struct WorkerSettings {
     /// PEM of the authority of the server's certificate; `None`: the system's.
     pub ca: Option<String>,
     pub max_concurrent_runs: usize,
+    /// A level or a filter.
+    pub log_level: String,
+    /// Where spans go if no door leads to a collector.
+    pub collector: Option<String>,
     /// `None`: commands run as the worker does.
     pub command_user: Option<CommandUser>,
     /// Names and patterns of variables that commands get of their worker's environment.
@@ -40,6 +44,8 @@ impl WorkerSettings {
             project_dir: project_dir.to_owned(),
             state_dir: state_dir.to_owned(),
             max_concurrent_runs: self.max_concurrent_runs,
+            log_level: self.log_level.clone(),
+            collector: self.collector.clone(),
             command_user: self.command_user,
             pass_env: self.pass_env.clone(),
             bash_retention: self.bash_retention.map(|kept| kept.as_secs()),

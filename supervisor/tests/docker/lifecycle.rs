@@ -264,7 +264,8 @@ async fn containers_of_others_are_not_seen_and_not_touched() {
 
 #[tokio::test]
 async fn clusters_of_one_name_touch_nothing_of_each_other() {
-    let world = world_with("read -r spec; exec sleep 1000", |config| config.mark = Some("one".to_owned())).await;
+    let world =
+        world_with("read -r spec; exec sleep 1000", |config| config.mark = Some("one".to_owned())).await;
     let launch = launch("a", 1);
     let other = Config { mark: Some("other".to_owned()), ..world.config.clone() };
     // Both have come before there was anything.
@@ -272,7 +273,10 @@ async fn clusters_of_one_name_touch_nothing_of_each_other() {
     world.driver.start(&launch).await.unwrap();
     let told = late.list().await.unwrap_err().to_string();
     assert!(told.contains("OH_CLUSTER") && told.contains(&other.cluster), "{told}");
-    assert!(matches!(late.start(&launch).await, Err(StartError::Unavailable(_))), "it is another's that runs");
+    assert!(
+        matches!(late.start(&launch).await, Err(StartError::Unavailable(_))),
+        "it is another's that runs"
+    );
     late.remove_all().await.unwrap_err();
     Containers::connect(other.clone()).await.err().expect("the containers of the first are there");
     world.driver.stop(&launch.instance, Duration::ZERO).await.unwrap();

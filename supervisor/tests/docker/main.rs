@@ -8,4 +8,5 @@ mod confinement;
 mod lifecycle;
 mod lost_connection;
 mod reconciled;
+mod trying;
 mod world;

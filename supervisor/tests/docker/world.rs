@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bollard::Docker;
 use bollard::models::{ContainerInspectResponse, NetworkCreateRequest};
-use bollard::query_parameters::ListVolumesOptionsBuilder;
+use bollard::query_parameters::{ListContainersOptionsBuilder, ListVolumesOptionsBuilder};
 use manyhands_supervisor::drivers::WorkerSettings;
 use manyhands_supervisor::drivers::docker::{CLUSTER_LABEL, Config, Containers};
 use manyhands_supervisor::{Driver, Instance, InstanceState, Launch};
@@ -96,6 +96,15 @@ impl World {
     pub async fn log_with(&self, instance: &Instance, text: &str) -> String {
         self.until(async || self.driver.log(instance).await.contains(text)).await;
         self.driver.log(instance).await
+    }
+
+    /// The names of all, whether they run or not.
+    pub async fn containers(&self) -> Vec<String> {
+        let label = format!("{CLUSTER_LABEL}={}", self.config.cluster);
+        let filters = HashMap::from([("label", vec![label])]);
+        let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
+        let listed = self.docker.list_containers(Some(options)).await.unwrap();
+        listed.into_iter().flat_map(|found| found.names.unwrap_or_default()).collect()
     }
 
     pub async fn volumes(&self) -> Vec<String> {

@@ -5,6 +5,7 @@ mod canaries;
 mod hostile;
 mod own_files;
 mod server_image;
+mod trying;
 
 use testing::server::{Server, Start};
 

@@ -6,6 +6,6 @@ mod off;
 mod otlp;
 
 #[cfg(not(feature = "otlp"))]
-pub use off::{Guard, adopt, current_traceparent, layer};
+pub use off::{Guard, adopt, collector_of_environment, current_traceparent, layer};
 #[cfg(feature = "otlp")]
-pub use otlp::{Guard, adopt, current_traceparent, layer};
+pub use otlp::{Guard, adopt, collector_of_environment, current_traceparent, layer};

@@ -42,7 +42,8 @@ where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {
     let collector = config.collector.as_deref();
-    let provider = if collector.is_some() || is_wanted(|name| std::env::var(name).ok()) {
+    let is_named = config.hears_environment && is_wanted(|name| std::env::var(name).ok());
+    let provider = if collector.is_some() || is_named {
         let headers = config.collector_headers.as_deref().map(headers).unwrap_or_default();
         let exporter = SpanExporter::builder().with_http().with_headers(headers);
         let exporter = match collector {
@@ -51,7 +52,7 @@ where
         };
         // Sampler, limits and batch sizes: the SDK's, by their variables.
         let builder = SdkTracerProvider::builder().with_batch_exporter(exporter);
-        builder.with_resource(resource(config.service)).build()
+        builder.with_resource(resource(config)).build()
     } else {
         passing_on()
     };
@@ -84,12 +85,21 @@ fn is_wanted(variable: impl Fn(&str) -> Option<String>) -> bool {
     endpoint && !disabled && !off
 }
 
-fn resource(service: &'static str) -> Resource {
+fn resource(config: &Config) -> Resource {
     let builder = Resource::builder();
-    match std::env::var_os("OTEL_SERVICE_NAME") {
+    match std::env::var_os("OTEL_SERVICE_NAME").filter(|_| config.hears_environment) {
         Some(_) => builder.build(),
-        None => builder.with_service_name(service).build(),
+        None => builder.with_service_name(config.service).build(),
     }
+}
+
+/// For another process that is told and does not look itself: `http://host:port`.
+#[must_use]
+pub fn collector_of_environment() -> Option<String> {
+    let variable = |name: &str| std::env::var(name).ok();
+    let named = ENDPOINTS.iter().filter_map(|name| variable(name)).find(|address| !address.is_empty())?;
+    let address = named.strip_suffix("/v1/traces").unwrap_or(&named).trim_end_matches('/');
+    is_wanted(variable).then(|| address.to_owned())
 }
 
 fn is_ours(metadata: &Metadata<'_>) -> bool {

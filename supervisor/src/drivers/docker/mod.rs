@@ -19,10 +19,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bollard::Docker;
-use bollard::models::{ContainerSummary, ContainerSummaryStateEnum};
+use bollard::models::{ContainerCreateBody, ContainerSummary, ContainerSummaryStateEnum};
 use bollard::query_parameters::{
     AttachContainerOptionsBuilder, CreateContainerOptionsBuilder, ListContainersOptionsBuilder,
-    ListVolumesOptionsBuilder, LogsOptionsBuilder, RemoveContainerOptionsBuilder, StopContainerOptionsBuilder,
+    ListVolumesOptionsBuilder, LogsOptionsBuilder, RemoveContainerOptionsBuilder,
+    StopContainerOptionsBuilder,
 };
 use futures_util::{StreamExt, future};
 use ports::Result;
@@ -36,6 +37,7 @@ use binary::WorkerBinary;
 use events::Events;
 use files::Files;
 
+pub use check::Engine;
 pub use container::{Limits, Paths};
 pub use files::SharedVolume;
 pub use labels::{CLUSTER_LABEL, EPOCH_LABEL, MARK_LABEL, NODE_LABEL, SANDBOX_LABEL};
@@ -149,24 +151,30 @@ impl Containers {
         HashMap::from([("label", vec![labels::filter(&self.config)])])
     }
 
+    /// Makes what a container needs; answers what is to be its worker's line, and how it is to be made.
+    async fn prepare(
+        &self,
+        launch: &Launch,
+    ) -> std::result::Result<(Vec<u8>, ContainerCreateBody), StartError> {
+        let (config, sandbox) = (&self.config, &launch.instance.sandbox);
+        let line = config.worker.spec(launch, &config.paths.project, &config.paths.state)?;
+        let program = self.binary.install(&self.docker, &config.image).await?;
+        self.files.make(&self.docker, config, sandbox).await?;
+        Ok((line, container::body(config, launch, self.files.mount(config, sandbox), &program)))
+    }
+
     /// `false` when it is there and runs.
-    async fn create(&self, launch: &Launch, program: &str) -> std::result::Result<bool, StartError> {
-        let name = launch.instance.name(&self.config.cluster);
-        let body = container::body(
-            &self.config,
-            launch,
-            self.files.mount(&self.config, &launch.instance.sandbox),
-            program,
-        );
+    async fn create(&self, name: &str, body: ContainerCreateBody) -> std::result::Result<bool, StartError> {
         let image = &self.config.image;
-        let options = CreateContainerOptionsBuilder::default().name(&name).build();
+        let options = CreateContainerOptionsBuilder::default().name(name).build();
         match self.docker.create_container(Some(options), body).await {
             Ok(_) => Ok(true),
             Err(error) if error::status(&error) == Some(409) => {
-                let there = self.docker.inspect_container(&name, None).await;
+                let there = self.docker.inspect_container(name, None).await;
                 let there = there.map_err(|error| error::start(error, image))?;
                 let labels = there.config.as_ref().and_then(|config| config.labels.as_ref());
-                labels::check(&self.config, labels).map_err(|error| StartError::Unavailable(error.to_string()))?;
+                labels::check(&self.config, labels)
+                    .map_err(|error| StartError::Unavailable(error.to_string()))?;
                 Ok(!there.state.and_then(|state| state.running).unwrap_or(false))
             }
             Err(error) => Err(error::start(error, image)),
@@ -219,14 +227,12 @@ impl Driver for Containers {
     }
 
     async fn start(&self, launch: &Launch) -> std::result::Result<(), StartError> {
-        let worker = &self.config.worker;
-        let line = worker.spec(launch, &self.config.paths.project, &self.config.paths.state)?;
-        let program = self.binary.install(&self.docker, &self.config.image).await?;
-        self.files.make(&self.docker, &self.config, &launch.instance.sandbox).await?;
-        if !self.create(launch, &program).await? {
+        let (line, body) = self.prepare(launch).await?;
+        let name = launch.instance.name(&self.config.cluster);
+        if !self.create(&name, body).await? {
             return Ok(());
         }
-        let started = self.run(&launch.instance.name(&self.config.cluster), &line).await;
+        let started = self.run(&name, &line).await;
         if started.is_err() {
             // The volume may have been removed behind our back.
             self.binary.forget().await;

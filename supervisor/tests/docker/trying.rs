@@ -1,0 +1,46 @@
+//! A container like a sandbox's, only to try whether one can be.
+
+use manyhands_supervisor::{Driver, StartError};
+use types::placement::for_clients;
+
+use super::world::{World, connect, world};
+
+/// Neither containers nor files; the program may stay.
+async fn nothing_is_left(world: &World) {
+    assert_eq!(world.containers().await, [""; 0]);
+    let volumes = world.volumes().await;
+    assert!(volumes.iter().all(|name| name.contains("-bin-")), "{volumes:?}");
+}
+
+#[tokio::test]
+async fn what_a_sandbox_must_have_is_tried_as_a_sandbox_is_started() {
+    let world = world(
+        r#"read -r spec; test "$1 $2" = "worker --try" && test -d "$HOME" && echo x > /workspace/x && ! touch /usr/x && exit 0; exit 9"#,
+    )
+    .await;
+    world.driver.try_out().await.unwrap();
+    nothing_is_left(&world).await;
+    assert_eq!(world.driver.list().await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn what_the_worker_misses_is_said_in_its_words() {
+    let said = for_clients("The image has no cheese.");
+    let world =
+        world(&format!("read -r spec; echo inside >&2; echo '{said}' >&2; echo more >&2; exit 1")).await;
+    let refused = world.driver.try_out().await;
+    assert_eq!(refused, Err(StartError::Failed("The image has no cheese.".to_owned())));
+    nothing_is_left(&world).await;
+}
+
+#[tokio::test]
+async fn what_the_engine_refuses_is_said_in_its_words() {
+    let world = world("exit 0").await;
+    let mut config = world.config.clone();
+    config.runtime = Some("no-such-runtime".to_owned());
+    let Err(StartError::Failed(said)) = connect(&config).await.try_out().await else { panic!("it ran") };
+    assert!(said.contains("no-such-runtime"), "{said}");
+    nothing_is_left(&world).await;
+    let engine = world.driver.engine().await.unwrap();
+    assert!(engine.runtimes.contains(&"runc".to_owned()), "{:?}", engine.runtimes);
+}
