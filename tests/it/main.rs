@@ -20,6 +20,7 @@ mod doctor;
 mod durability;
 mod environment;
 mod extensions;
+mod fresh;
 mod hostile_input;
 #[cfg(feature = "cluster")]
 mod image;

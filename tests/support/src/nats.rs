@@ -121,8 +121,7 @@ fn program() -> PathBuf {
     }
     let home = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
     let home = home.or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache")));
-    let cached = home.map(|home| home.join("manyhands/nats-server")).filter(|path| path.exists());
-    cached.unwrap_or_else(|| "nats-server".into())
+    home.unwrap_or_default().join("manyhands/nats-server")
 }
 
 fn spawn(folder: &Path) -> io::Result<Child> {
