@@ -17,7 +17,7 @@ use settings::Cluster;
 use tokio_util::sync::CancellationToken;
 use types::placement::Credentials;
 
-/// How long a gateway is waited for, and how often it is looked for.
+/// How long the storage is waited for, and how often it is looked for.
 const PATIENCE: Duration = Duration::from_secs(120);
 const PAUSES: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(2));
 
@@ -50,10 +50,10 @@ async fn connect_with(
     Ok(connection)
 }
 
-/// What `ask` asks for, as soon as a gateway has made it ready; `None` when it is time to `stop`.
+/// What `ask` asks for, as soon as NATS and a gateway have made it ready; `None` when it is time to `stop`.
 ///
 /// # Errors
-/// When none does in time, or this part may not have it.
+/// When they do not in time, or this part may not have it.
 async fn ready<T>(
     stop: &CancellationToken,
     mut ask: impl AsyncFnMut() -> Result<T, nats::Error>,
@@ -65,7 +65,7 @@ async fn ready<T>(
                 Err(error @ (nats::Error::NotSetUp | nats::Error::Storage(_)))
                     if Instant::now() < give_up =>
                 {
-                    tracing::info!(%error, "waiting for a gateway");
+                    tracing::info!(%error, "waiting for the storage");
                     tokio::time::sleep(pauses.pause()).await;
                 }
                 other => return other,
