@@ -1,33 +1,18 @@
-//! Three servers that stand in for each other, of which one is killed at a time.
+//! Streams on three servers that stand in for each other.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
-use manyhands_nats::{Connection, Options, connect};
-use ports::{Error, EventLog};
+use manyhands_nats::{Connection, connect};
+use ports::Error;
 use serde_json::Value;
 use testing::nats::Nats;
 use testing::{PATIENCE, until, within};
-use types::Seq;
 use types::subjects::store;
 
-use crate::common::{log, options, texts};
+use crate::common::options;
 
 /// A leader is elected within seconds, and all streams must have one.
-const ELECTED: std::time::Duration = PATIENCE.saturating_mul(3);
-/// Records that are stored after a server has died: so many that it is not missed.
-const WITHOUT_IT: usize = 50;
-
-/// Three servers with all streams on each, and connections to them.
-async fn cluster() -> (Vec<Nats>, impl AsyncFn() -> Connection) {
-    let servers = Nats::three("");
-    let urls: Vec<_> = servers.iter().map(Nats::url).collect();
-    let connected =
-        async move || connect(Options { urls: urls.clone(), ..options(String::new()) }).await.unwrap();
-    let first = connected().await;
-    within(ELECTED, "the streams", async || first.set_up_on(Some(3)).await.ok()).await;
-    (servers, connected)
-}
+const ELECTED: Duration = PATIENCE.saturating_mul(3);
 
 /// Whether each stream has a leader and two others that have all of it.
 async fn is_whole(connection: &Connection) -> bool {
@@ -39,71 +24,6 @@ async fn is_whole(connection: &Connection) -> bool {
         replicas.is_some_and(|replicas| replicas.len() == 2 && replicas.iter().all(is_current))
     };
     list["streams"].as_array().is_some_and(|streams| !streams.is_empty() && streams.iter().all(has_all))
-}
-
-/// Appends numbers until told to stop, and looks after each whether another connection reads it; answers how many.
-async fn write(
-    writing: Arc<dyn EventLog>,
-    reading: Arc<dyn EventLog>,
-    stored: &AtomicUsize,
-    stop: &AtomicBool,
-) {
-    let (log, mut tail) = (log("a"), Seq::ZERO);
-    while !stop.load(Ordering::SeqCst) {
-        let text = stored.load(Ordering::SeqCst).to_string();
-        let next = match writing.append(&log, tail, vec![text.clone().into()]).await {
-            Ok(appended) => appended.tail(),
-            // Perhaps stored: as whoever writes a log does, it looks.
-            Err(Error::Unavailable(_) | Error::Conflict { .. }) => {
-                let Ok(after) = writing.read(&log, tail, 2).await else { continue };
-                let [own] = &after[..] else {
-                    assert!(after.is_empty(), "nobody else writes here: {after:?}");
-                    continue;
-                };
-                assert_eq!(own.payload, text);
-                own.seq
-            }
-            Err(other) => panic!("{other:?}"),
-        };
-        let read =
-            testing::eventually("what was acknowledged", async || reading.read(&log, tail, 2).await.ok())
-                .await;
-        assert_eq!(read.len(), 1, "{text} was acknowledged, and is not read");
-        assert_eq!((read[0].seq, &read[0].payload[..]), (next, text.as_bytes()));
-        tail = next;
-        stored.fetch_add(1, Ordering::SeqCst);
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_three_servers_one_at_a_time_may_die_and_nothing_is_lost_or_read_late() {
-    let (mut servers, connected) = cluster().await;
-    let (watching, writing, reading) = (connected().await, connected().await, connected().await);
-    let (writer, reader) = (writing.control().await.unwrap(), reading.control().await.unwrap());
-    let (stored, stop) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
-    let work = tokio::spawn({
-        let (writer, reader, stored, stop) = (writer.log, reader.log.clone(), stored.clone(), stop.clone());
-        async move { write(writer, reader, &stored, &stop).await }
-    });
-    let more = async || {
-        let before = stored.load(Ordering::SeqCst);
-        let goes_on = async || {
-            assert!(!work.is_finished(), "the writer has failed");
-            (stored.load(Ordering::SeqCst) >= before + WITHOUT_IT).then_some(())
-        };
-        within(ELECTED, "the records that follow", goes_on).await;
-    };
-    more().await;
-    for server in &mut servers {
-        server.kill().await;
-        more().await;
-        server.restart().await;
-        within(ELECTED, "the streams on all servers", async || is_whole(&watching).await.then_some(())).await;
-    }
-    stop.store(true, Ordering::SeqCst);
-    work.await.unwrap();
-    let expected: Vec<_> = (0..stored.load(Ordering::SeqCst)).map(|number| number.to_string()).collect();
-    assert_eq!(texts(&reader, "a").await, expected);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
