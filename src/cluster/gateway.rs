@@ -106,7 +106,8 @@ async fn serve(options: &Options, settings: &Settings, cluster: &settings::Clust
         serving::control(&config, conversations_path, worktree_root, mode, budget, outbound, webhooks);
     let config = gateway::check(config)?;
     let connection = super::connect(cluster, "gateway").await?;
-    connection.set_up(None).await?;
+    let setting_up = super::ready(&stop, async || connection.set_up_on(cluster.nats_replicas).await);
+    let Some(()) = setting_up.await? else { return Ok(()) };
     let books = books(cluster, &metrics, connection.control().await?.kv);
     // What the control plane stores for a sandbox counts as what its worker does.
     let ports = connection.control_at_cost(books.clone()).await?;

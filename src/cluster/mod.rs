@@ -18,7 +18,7 @@ use settings::Cluster;
 use tokio_util::sync::CancellationToken;
 use types::placement::Credentials;
 
-/// How long a gateway is waited for, and how often it is looked for.
+/// How long the storage is waited for, and how often it is looked for.
 const PATIENCE: Duration = Duration::from_secs(120);
 /// How often that is said.
 const SAYING: Duration = Duration::from_secs(10);
@@ -53,10 +53,10 @@ async fn connect_with(
     Ok(connection)
 }
 
-/// What `ask` asks for, as soon as a gateway has made it ready; `None` when it is time to `stop`.
+/// What `ask` asks for, as soon as NATS and a gateway have made it ready; `None` when it is time to `stop`.
 ///
 /// # Errors
-/// When none does in time, or this part may not have it.
+/// When they do not in time, or this part may not have it.
 async fn ready<T>(
     stop: &CancellationToken,
     mut ask: impl AsyncFnMut() -> Result<T, nats::Error>,
@@ -70,7 +70,7 @@ async fn ready<T>(
                     if Instant::now() < give_up =>
                 {
                     if say <= Instant::now() {
-                        tracing::info!(%error, "waiting for a gateway");
+                        tracing::info!(%error, "waiting for the storage");
                         say = Instant::now() + SAYING;
                     }
                     tokio::time::sleep(pauses.pause()).await;

@@ -25,6 +25,8 @@ pub struct Cluster {
     pub worker_nats_urls: Vec<String>,
     pub nats_credentials_file: Option<PathBuf>,
     pub nats_ca_file: Option<PathBuf>,
+    /// Of each stream, at least; `None`: as they are, and one of each that is made.
+    pub nats_replicas: Option<u64>,
     /// The key that lets workers in; `None` on a server without authentication.
     pub minter_file: Option<PathBuf>,
     pub policy: control::placement::Policy,
@@ -95,6 +97,7 @@ impl Cluster {
             worker_nats_urls,
             nats_credentials_file: path("nats_credentials_file")?.or_else(|| key(role, "credentials.json")),
             nats_ca_file: path("nats_ca_file")?,
+            nats_replicas: source.choice("nats_replicas")?.and_then(|replicas| replicas.parse().ok()),
             minter_file: path("nats_minter_file")?.or_else(|| key("supervisor", "minter.json")),
             policy: policy(source)?,
             workspaces_root: workspaces_root(path("workspaces_root")?)?,

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use bytes::Bytes;
 use ports::Bus;
 use ports::rpc::{Address, Call, Limits, Server};
 use rustix::process::{DumpableBehavior, Signal, set_dumpable_behavior, set_parent_process_death_signal};
@@ -167,7 +166,7 @@ async fn renew(
             let Renewal { jwt, seed } = call.body;
             connection.renew(Credentials { jwt, seed, inbox_prefix: inbox.clone() });
             renewed.notify_one();
-            std::future::ready(Ok(((), Bytes::new())))
+            std::future::ready(Ok(((), Default::default())))
         }
     };
     let address = Address::of_worker(&spec.sandbox, Some(spec.epoch));

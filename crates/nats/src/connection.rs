@@ -38,7 +38,15 @@ impl Connection {
     /// # Errors
     /// `NoJetStream`, `Newer`, `Partitions`, `Storage`.
     pub async fn set_up(&self, partitions: Option<u64>) -> Result<(), Error> {
-        set_up::set_up(&self.jetstream(), partitions).await
+        set_up::set_up(&self.jetstream(), partitions, None).await
+    }
+
+    /// The same with so many `replicas` of each stream at least, where there are as many servers.
+    ///
+    /// # Errors
+    /// As [`Connection::set_up`]; `Storage` also while the servers have no leader.
+    pub async fn set_up_on(&self, replicas: Option<u64>) -> Result<(), Error> {
+        set_up::set_up(&self.jetstream(), None, replicas).await
     }
 
     /// All ports, for the control plane.

@@ -12,12 +12,19 @@ use crate::layout::{LAYOUT_VERSION, Layout, MARK, PARTITIONS, VERSION, key_subje
 
 const DEFAULT_PARTITIONS: u64 = 4;
 const STREAM_NAME_IN_USE: u16 = 10_058;
+/// On no server, or not for this account.
+const NOT_ENABLED: [u16; 2] = [10_076, 10_039];
 /// How long the server's own mark of a value whose time is over stays.
 const MARK_SECONDS: u64 = 60;
 
-pub async fn set_up(jetstream: &JetStream, partitions: Option<u64>) -> Result<(), Error> {
+pub async fn set_up(
+    jetstream: &JetStream,
+    partitions: Option<u64>,
+    replicas: Option<u64>,
+) -> Result<(), Error> {
     check(jetstream).await?;
-    ensure(jetstream, &store::bucket_stream(CLUSTER), bucket(CLUSTER)).await?;
+    let ensure = async |name: String, wanted| ensure(jetstream, &name, wanted, replicas).await;
+    ensure(store::bucket_stream(CLUSTER), bucket(CLUSTER)).await?;
     check_version(jetstream).await?;
     let asked = partitions.unwrap_or(DEFAULT_PARTITIONS).max(1);
     fix(jetstream, PARTITIONS, asked).await?;
@@ -27,12 +34,12 @@ pub async fn set_up(jetstream: &JetStream, partitions: Option<u64>) -> Result<()
         return Err(Error::Partitions { found: layout.partitions, asked });
     }
     for partition in 0..layout.partitions {
-        ensure(jetstream, &store::event_stream(partition), events(partition)).await?;
+        ensure(store::event_stream(partition), events(partition)).await?;
     }
     for name in buckets::ALL {
-        ensure(jetstream, &store::bucket_stream(name), bucket(name)).await?;
+        ensure(store::bucket_stream(name), bucket(name)).await?;
     }
-    ensure(jetstream, BODY_STREAM, bodies()).await?;
+    ensure(BODY_STREAM.to_owned(), bodies()).await?;
     // The last of all: who was cut off before does it all again.
     raise(jetstream, LAYOUT_VERSION, VERSION).await
 }
@@ -54,7 +61,10 @@ pub async fn mark(jetstream: &JetStream) -> Result<u64, Error> {
 async fn check(jetstream: &JetStream) -> Result<(), Error> {
     match jetstream.api(store::API_INFO, &Value::Null).await {
         Ok(Ok(_)) => Ok(()),
-        Ok(Err(_)) | Err(ports::Error::NotFound) => Err(Error::NoJetStream),
+        Err(ports::Error::NotFound) => Err(Error::NoJetStream),
+        Ok(Err(error)) if NOT_ENABLED.contains(&error.err_code) => Err(Error::NoJetStream),
+        // Servers that have no leader yet say so, too.
+        Ok(Err(error)) => Err(Error::Storage(error.into())),
         Err(error) => Err(error.into()),
     }
 }
@@ -66,17 +76,29 @@ async fn check_version(jetstream: &JetStream) -> Result<(), Error> {
     }
 }
 
-/// Makes the stream, or changes it where it differs in what `wanted` names. The rest is the operator's.
-async fn ensure(jetstream: &JetStream, name: &str, wanted: Value) -> Result<(), Error> {
+/// Makes the stream, or changes it where it differs in what `wanted` names or has fewer `replicas`. The rest is the operator's.
+async fn ensure(
+    jetstream: &JetStream,
+    name: &str,
+    wanted: Value,
+    replicas: Option<u64>,
+) -> Result<(), Error> {
     let Value::Object(mut wanted) = wanted else { return Ok(()) };
     wanted.insert("name".to_owned(), name.into());
     let info = jetstream.api(&store::stream_info(name), &Value::Null).await?;
     let mut config = match info {
         Ok(mut info) => info.get_mut("config").map(Value::take).unwrap_or_default(),
-        Err(error) if error.err_code == STREAM_NOT_FOUND => return create(jetstream, name, wanted).await,
+        Err(error) if error.err_code == STREAM_NOT_FOUND => {
+            wanted.insert("num_replicas".to_owned(), replicas.unwrap_or(1).into());
+            return create(jetstream, name, wanted).await;
+        }
         Err(error) => return Err(Error::Storage(error.into())),
     };
     let Some(config) = config.as_object_mut() else { return Ok(()) };
+    let known = config.get("num_replicas").and_then(Value::as_u64).unwrap_or(1);
+    if let Some(more) = replicas.filter(|replicas| *replicas > known) {
+        wanted.insert("num_replicas".to_owned(), more.into());
+    }
     let differs = wanted.iter().any(|(key, value)| config.get(key) != Some(value));
     if !differs {
         return Ok(());
@@ -87,8 +109,7 @@ async fn ensure(jetstream: &JetStream, name: &str, wanted: Value) -> Result<(), 
     updated.map(|_| ()).map_err(|error| Error::Storage(error.into()))
 }
 
-async fn create(jetstream: &JetStream, name: &str, mut config: Map<String, Value>) -> Result<(), Error> {
-    config.insert("num_replicas".to_owned(), 1.into());
+async fn create(jetstream: &JetStream, name: &str, config: Map<String, Value>) -> Result<(), Error> {
     tracing::info!(stream = name, "making a stream");
     match jetstream.api(&format!("STREAM.CREATE.{name}"), &Value::Object(config)).await? {
         Ok(_) => Ok(()),

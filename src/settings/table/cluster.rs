@@ -47,6 +47,12 @@ pub(super) const GATEWAY: Section = Section {
     says: "",
     settings: &[
         setting(
+            "nats_replicas",
+            Choice(&["1", "3", "5"]),
+            "as they are, and one of each that is made",
+            "How many servers of NATS keep each stream, at least. With three, one may be lost at a time.",
+        ),
+        setting(
             "sandbox_policy",
             Choice(&["shared", "workspace", "conversation"]),
             "shared",

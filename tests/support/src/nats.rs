@@ -53,6 +53,28 @@ impl Nats {
         server
     }
 
+    /// Three servers that stand in for each other.
+    ///
+    /// # Panics
+    /// When one does not start.
+    #[must_use]
+    pub fn three(configuration: &str) -> Vec<Self> {
+        let listeners: Vec<_> =
+            (0..3).map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port")).collect();
+        let addresses: Vec<_> = listeners
+            .iter()
+            .map(|listener| listener.local_addr().expect("its address").to_string())
+            .collect();
+        drop(listeners);
+        let routes: Vec<_> = addresses.iter().map(|address| format!("\"nats://{address}\"")).collect();
+        let routes = routes.join(", ");
+        let servers = addresses.iter().enumerate().map(|(number, address)| {
+            let cluster = format!("cluster {{ name: test, listen: {address:?}, routes: [{routes}] }}");
+            Self::launch(&format!("server_name: server_{number}\n{cluster}\n{configuration}"))
+        });
+        servers.collect()
+    }
+
     #[must_use]
     pub fn url(&self) -> String {
         format!("nats://127.0.0.1:{}", self.port)

@@ -10,5 +10,6 @@ mod hostile;
 mod lagging;
 mod limits;
 mod quota;
+mod replicas;
 mod set_up;
 mod worker;

@@ -155,11 +155,12 @@ async fn a_server_that_asks_nobody_who_they_are_is_not_joined_by_who_has_credent
     let refused = joining(&Nats::start().await).await.err().unwrap();
     assert!(matches!(refused, Error::Open { .. }), "{refused}");
 
-    let mut server = Nats::with(&format!("debug: true\n{}", operator.configuration())).await;
+    let asking = operator.configuration();
+    let mut server = Nats::with(&format!("debug: true\n{asking}")).await;
     let joined = joining(&server).await.unwrap();
     let file = server.folder().join("nats.conf");
     let whole = std::fs::read_to_string(&file).unwrap();
-    std::fs::write(&file, whole.replace(&operator.configuration(), "")).unwrap();
+    std::fs::write(&file, whole.replace(&asking, "")).unwrap();
     server.restart().await;
     joined.disconnected().await;
     let log = server.folder().join("server.log");

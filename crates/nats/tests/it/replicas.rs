@@ -1,0 +1,55 @@
+//! Streams on three servers that stand in for each other.
+
+use std::time::Duration;
+
+use manyhands_nats::{Connection, connect};
+use ports::Error;
+use serde_json::Value;
+use testing::nats::Nats;
+use testing::{PATIENCE, until, within};
+use types::subjects::store;
+
+use crate::common::options;
+
+/// A leader is elected within seconds, and all streams must have one.
+const ELECTED: Duration = PATIENCE.saturating_mul(3);
+
+/// Whether each stream has a leader and two others that have all of it.
+async fn is_whole(connection: &Connection) -> bool {
+    let list = connection.request(&store::api("STREAM.LIST"), "".into()).await.unwrap_or_default();
+    let list: Value = serde_json::from_slice(&list).unwrap_or_default();
+    let is_current = |replica: &Value| replica["current"] == true && replica["offline"] != true;
+    let has_all = |stream: &Value| {
+        let replicas = stream["cluster"]["replicas"].as_array();
+        replicas.is_some_and(|replicas| replicas.len() == 2 && replicas.iter().all(is_current))
+    };
+    list["streams"].as_array().is_some_and(|streams| !streams.is_empty() && streams.iter().all(has_all))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cluster_without_a_leader_is_waited_for_and_not_taken_for_one_without_jetstream() {
+    let others = r#"["nats://127.0.0.1:1", "nats://127.0.0.1:2"]"#;
+    let cluster = format!("cluster {{ name: test, listen: \"127.0.0.1:-1\", routes: {others} }}");
+    let server = Nats::with(&format!("server_name: alone\n{cluster}")).await;
+    let alone = connect(options(server.url())).await.unwrap();
+    let told = async || match alone.set_up_on(Some(3)).await {
+        Err(manyhands_nats::Error::Storage(Error::Unavailable(why))) => why.contains("10008").then_some(()),
+        other => panic!("{other:?}"),
+    };
+    within(ELECTED, "that there is no leader", told).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn streams_get_more_replicas_and_never_fewer() {
+    let servers = Nats::three("");
+    let connection = connect(options(servers[0].url())).await.unwrap();
+    let replicas = async || {
+        let body = connection.request(&store::api(&store::stream_info("EVENTS_0")), "".into()).await.unwrap();
+        serde_json::from_slice::<Value>(&body).unwrap()["config"]["num_replicas"].clone()
+    };
+    for (asked, found) in [(None, 1), (Some(3), 3), (Some(1), 3), (None, 3)] {
+        within(ELECTED, "the streams", async || connection.set_up_on(asked).await.ok()).await;
+        assert_eq!(replicas().await, found, "{asked:?}");
+    }
+    until(async || is_whole(&connection).await).await;
+}
