@@ -1,6 +1,6 @@
 //! One command, and an agent is seen at work.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, Read, Write};
 
 use serde_json::json;
 use testing::proxy::Proxy;
@@ -236,4 +236,36 @@ async fn an_llm_profile_of_the_server_is_a_model() {
         ["run", "--server", &server.url, "-C", &folder, "--profile", "mine", "--quiet", "Make it. [[task]]"];
     let ended = super::ended(user.command(&arguments)).await.with(0);
     assert_eq!(ended.out, "It is made.\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_that_is_not_there_is_told_of_at_once_and_again_when_the_time_is_over() {
+    let user = User::with(Vec::new()).await;
+    let mut command = user.with_model(&["run", "--timeout", "3", "Look."]);
+    command.env("LLM_BASE_URL", "http://127.0.0.1:1/v1");
+    let late = super::ended(command).await.with(3);
+    let (first, last) = late.err.split_once("the time is over").expect(&late.err);
+    assert!(first.contains("attempt 1 to ask the model") && first.contains("refused"), "{}", late.err);
+    assert!(last.lines().next().unwrap().contains("refused"), "{}", late.err);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_that_says_nothing_is_told_of_when_the_time_is_over() {
+    let user = User::with(vec![Turn::hang()]).await;
+    let late = user.runs(&["run", "--timeout", "2", "Wait. [[task]]"]).await.with(3);
+    assert!(late.err.contains("has said nothing"), "{}", late.err);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_not_there_is_told_of_while_it_is_sought() {
+    let user = User::with(Vec::new()).await;
+    let mut command = user.command(&["conversations", "--server", "http://127.0.0.1:1"]);
+    let mut process = command.stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let mut told = std::io::BufReader::new(process.stderr.take().unwrap());
+    let mut line = String::new();
+    told.read_line(&mut line).unwrap();
+    let still_seeks = process.try_wait().unwrap().is_none();
+    process.kill().unwrap();
+    process.wait().unwrap();
+    assert!(still_seeks && line.contains("cannot be reached") && line.contains("30 seconds"), "{line}");
 }
