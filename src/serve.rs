@@ -274,6 +274,7 @@ fn in_process(
     let max_concurrent_runs = settings.max_concurrent_runs;
     let bash_retention = settings.bash_events_retention;
     let (outbound, extensions) = (outbound.clone(), settings.extensions.clone());
+    let makes_repositories = settings.makes_repositories;
     let editor = settings.editor.clone().map(|editor| worker::services::EditorConfig {
         program: EDITOR.into(),
         port: editor.port,
@@ -292,6 +293,7 @@ fn in_process(
         scratch: scratch.clone(),
         apps: apps.clone(),
         worktrees: worktrees.clone(),
+        makes_repositories,
         work: work.clone(),
         watch: watch.clone(),
         ..worker::Config::new(

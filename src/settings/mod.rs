@@ -67,6 +67,8 @@ pub struct Settings {
     pub bash_events_dir: PathBuf,
     pub bash_events_retention: Option<Duration>,
     pub workspace_path: PathBuf,
+    /// Whether folders of new conversations become git repositories, so that clients can be shown what changes.
+    pub makes_repositories: bool,
     pub max_concurrent_runs: usize,
     /// `None`: one process calls them, and a cluster does not.
     pub private_addresses: Option<Private>,
@@ -116,6 +118,7 @@ impl Settings {
             bash_events_dir: path("bash_events_dir", "workspace/bash_events")?,
             bash_events_retention: source.whole("bash_events_retention_seconds")?.map(Duration::from_secs),
             workspace_path: path("workspace_path", "workspace/project")?,
+            makes_repositories: true,
             max_concurrent_runs: count(source.whole("max_concurrent_runs")?)
                 .unwrap_or(worker::Config::CONCURRENT_RUNS),
             editor: editor(source)?,

@@ -45,7 +45,8 @@ pub struct Options {
     place: Place,
     #[command(flatten)]
     agent: AgentOptions,
-    /// The folder that the agent works in, as the server sees it [default: this one; of another server, its own default]
+    /// The folder that the agent works in, as the server sees it [default: this one; of another server, its own default].
+    /// Without another server it has to be there
     #[arg(short = 'C', long, value_name = "DIR")]
     workspace: Option<PathBuf>,
     /// Go on with a conversation; the beginning of its id is enough

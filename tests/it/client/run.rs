@@ -200,6 +200,19 @@ async fn a_folder_that_is_worked_in_says_nothing_of_the_server() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_users_folder_becomes_no_repository_and_a_folder_that_is_not_there_is_none() {
+    let user = User::with(two_steps()).await;
+    user.runs(&["run", "Make a file. [[task]]"]).await.with(0);
+    assert!(holds(&user.work(), "made.txt") && !holds(&user.work(), ".git"));
+    std::fs::write(user.work().join("a-file"), "").unwrap();
+    for name in ["nowhere", "a-file"] {
+        let refused = user.runs(&["run", "-C", name, "Make a file."]).await.with(2);
+        assert!(refused.err.contains(name) && refused.err.contains("no such folder"), "{}", refused.err);
+    }
+    assert!(!holds(&user.work(), "nowhere") && user.model.asked() == 2, "nothing was begun");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_run_whose_beginning_is_told_to_nobody_is_followed_all_the_same() {
     let user = User::with(two_steps()).await;
     let server = Start::new(BINARY).start();
