@@ -35,8 +35,9 @@ const LEFTOVERS: Duration = Duration::from_secs(2);
 
 const SUPERVISOR_PANICKED: &str = "the supervisor has panicked";
 
+// Where it is reached. (A doc comment would be the text of `manyhands doctor --help`.)
 #[derive(clap::Args, Clone)]
-pub struct Options {
+pub struct Reach {
     /// Address to listen on [default: OH_HOST, else 0.0.0.0 with session keys, 127.0.0.1 without]
     #[arg(long)]
     pub host: Option<String>,
@@ -46,6 +47,12 @@ pub struct Options {
     /// Let --host be beyond loopback without any session key: everyone who reaches the port can run commands
     #[arg(long)]
     pub allow_open_server: bool,
+}
+
+#[derive(clap::Args, Clone)]
+pub struct Options {
+    #[command(flatten)]
+    pub reach: Reach,
     /// Show browsers the user interface in this folder, say the build of Agent Canvas, in place of the console
     #[arg(long, value_name = "DIR")]
     pub static_dir: Option<PathBuf>,
@@ -108,7 +115,7 @@ pub fn to_its_end(serving: impl Future<Output = anyhow::Result<()>>) -> anyhow::
 
 async fn serve(options: Options, mut settings: Settings) -> anyhow::Result<()> {
     let files = Descriptors::raise();
-    let address = serving::address(&options, &settings).await?;
+    let address = serving::address(&options.reach, &settings).await?;
     settings.site.ui = serving::ui(&options)?;
     let ticket = serving::ticket(&options, &mut settings, address.ip())?;
     let stop = stop_on_signal()?;

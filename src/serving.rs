@@ -16,14 +16,14 @@ use tokio::net::lookup_host;
 use vault::Vault;
 
 use crate::descriptors::Descriptors;
-use crate::serve::Options;
-use crate::settings::Settings;
+use crate::serve::{Options, Reach};
+use crate::settings::{Invalid, Settings};
 
 /// Where it is said, on the command line first; else loopback unless there are keys. One that waits for its settings asks for a key of its own.
-pub async fn address(options: &Options, settings: &Settings) -> anyhow::Result<SocketAddr> {
+pub async fn address(reach: &Reach, settings: &Settings) -> anyhow::Result<SocketAddr> {
     let is_open = settings.lets_everyone();
     let usual = if is_open { "127.0.0.1" } else { "0.0.0.0" };
-    let host = options.host.as_deref().or(settings.host.as_deref()).unwrap_or(usual);
+    let host = reach.host.as_deref().or(settings.host.as_deref()).unwrap_or(usual);
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     let ip = match bare.parse::<IpAddr>() {
         Ok(ip) => ip,
@@ -33,13 +33,13 @@ pub async fn address(options: &Options, settings: &Settings) -> anyhow::Result<S
             found.next().with_context(|| format!("the host {host} has no address"))?.ip()
         }
     };
-    check_reach(ip, may_be_open(options, settings), is_open)?;
-    Ok(SocketAddr::new(ip, options.port))
+    check_reach(ip, may_be_open(reach, settings), is_open)?;
+    Ok(SocketAddr::new(ip, reach.port))
 }
 
 /// Whether the operator says that something else guards the port.
-pub fn may_be_open(options: &Options, settings: &Settings) -> bool {
-    options.allow_open_server || settings.allow_open_server
+pub fn may_be_open(reach: &Reach, settings: &Settings) -> bool {
+    reach.allow_open_server || settings.allow_open_server
 }
 
 /// # Errors
@@ -211,7 +211,7 @@ mod tests {
     #[derive(Parser)]
     struct Line {
         #[command(flatten)]
-        options: Options,
+        reach: Reach,
     }
 
     async fn listens_on(arguments: &[&str], variables: &[(&str, &str)]) -> Option<String> {
@@ -219,7 +219,7 @@ mod tests {
         let environment: BTreeMap<String, String> =
             variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let settings = Settings::from_source(&Source::new(environment, json!({}))).unwrap();
-        address(&line.options, &settings).await.ok().map(|address| address.ip().to_string())
+        address(&line.reach, &settings).await.ok().map(|address| address.ip().to_string())
     }
 
     #[tokio::test]

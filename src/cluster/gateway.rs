@@ -82,7 +82,7 @@ fn books(cluster: &settings::Cluster, metrics: &Metrics, kv: Arc<dyn Kv>) -> Arc
 }
 
 async fn serve(options: &Options, settings: &Settings, cluster: &settings::Cluster) -> anyhow::Result<()> {
-    let address = serving::address(options, settings).await?;
+    let address = serving::address(&options.reach, settings).await?;
     let stop = stop_on_signal()?;
     let secret_key = secret_key(settings)?;
     let metrics = Metrics::of_gateway();
