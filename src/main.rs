@@ -99,7 +99,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     start(arguments.command.unwrap_or(Command::Serve(arguments.serve))).unwrap_or_else(|error| {
         eprintln!("manyhands: {error:#}");
-        match error.is::<BadSettings>() {
+        match error.is::<BadSettings>() || error.is::<settings::Invalid>() {
             true => ExitCode::from(EX_USAGE),
             false if error.is::<client::Usage>() => ExitCode::from(client::EX_USAGE),
             false => ExitCode::FAILURE,

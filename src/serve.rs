@@ -1,5 +1,6 @@
 //! `manyhands serve`: gateway, supervisor and worker in one process, on files and channels.
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -32,6 +33,8 @@ const EDITOR: &str = "/openhands/.openvscode-server/bin/openvscode-server";
 
 /// What file work that is still going on gets to finish when everything else has stopped.
 const LEFTOVERS: Duration = Duration::from_secs(2);
+
+const NO_DATA: &str = "start in another folder, or set OH_CONVERSATIONS_PATH";
 
 const SUPERVISOR_PANICKED: &str = "the supervisor has panicked";
 
@@ -119,7 +122,10 @@ async fn serve(options: Options, mut settings: Settings) -> anyhow::Result<()> {
     settings.site.ui = serving::ui(&options)?;
     let ticket = serving::ticket(&options, &mut settings, address.ip())?;
     let stop = stop_on_signal()?;
-    let prepared = Prepared::of(settings, files).await?;
+    let prepared = match Prepared::of(settings, files).await {
+        Err(error) if error.is::<embedded::OpenError>() => anyhow::bail!("{error:#}; {NO_DATA}"),
+        prepared => prepared?,
+    };
     let listener = listen(address).await?;
     let bound = listener.local_addr()?;
     let running = prepared.start(&stop).await?;
@@ -133,7 +139,12 @@ async fn serve(options: Options, mut settings: Settings) -> anyhow::Result<()> {
 /// # Errors
 /// A sentence.
 pub async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
+    match TcpListener::bind(address).await {
+        Err(error) if error.kind() == ErrorKind::AddrInUse => {
+            anyhow::bail!("cannot listen on {address}: {error}; stop what uses it, or choose another --port")
+        }
+        bound => bound.with_context(|| format!("cannot listen on {address}")),
+    }
 }
 
 impl Prepared {
@@ -237,7 +248,7 @@ async fn configure(settings: &Settings, files: Descriptors) -> anyhow::Result<Co
         outbound.clone(),
         serving::webhooks(settings)?,
     );
-    let gateway = gateway::check(gateway_config)?;
+    let gateway = serving::checked(gateway_config)?;
     Ok(Configured { gateway, control: control_config, vault, metrics, outbound })
 }
 

@@ -7,7 +7,7 @@ use std::path::{Component, Path, PathBuf};
 use anyhow::{Context, ensure};
 use control::Mode;
 use control::webhooks::Hook;
-use gateway::config::Ui;
+use gateway::config::{BearerKeys, KeyPlace, Ui};
 use gateway::ticket::Ticket;
 use outbound::Outbound;
 use secrecy::{ExposeSecret, SecretString};
@@ -85,7 +85,10 @@ pub fn ticket(
         ip.is_loopback() || ip.is_unspecified(),
         "--ticket needs a server that listens on loopback: what it shows must not be listened to"
     );
-    ensure!(io::stdout().is_terminal(), "--ticket shows a key to who reads the terminal, and this is none");
+    ensure!(
+        io::stdout().is_terminal(),
+        "--ticket shows a key to who reads the terminal, and this is none: leave it out, and the page asks for the key"
+    );
     let (ticket, text) = Ticket::issue(key.clone());
     settings.site.ticket = ticket;
     Ok(Some(text))
@@ -124,6 +127,21 @@ pub fn gateway(
         limits: settings.bounds.over(limits(files)),
         metrics,
     }
+}
+
+/// A configuration that can work.
+///
+/// # Errors
+/// The setting that cannot be used after all: what it names is no good.
+pub fn checked(config: gateway::Config) -> Result<gateway::Checked, Invalid> {
+    let key_file = match config.site.bearer.as_ref().map(|bearer| &bearer.keys) {
+        Some(BearerKeys::Public { file: KeyPlace::Jwks(_), .. }) => "jwt_jwks_file",
+        _ => "jwt_public_key_file",
+    };
+    gateway::check(config).map_err(|error| match error {
+        gateway::Error::Bearer(why) => Invalid::new(key_file, format!("cannot be used: {why}")),
+        _ => Invalid::new("allow_cors_origin_regex", "must be a regular expression"),
+    })
 }
 
 /// They are told with the first session key, as clients show it.
