@@ -52,14 +52,14 @@ pub fn run(options: Options, boot: Settings, source: Source, own: Environment) -
 
 async fn wait(options: Options, boot: Settings, source: Source, own: Environment) -> anyhow::Result<()> {
     let files = Descriptors::raise();
-    let address = serving::address(&options, &boot).await?;
+    let address = serving::address(&options.reach, &boot).await?;
     ensure!(
         options.static_dir.is_none() && !options.ticket,
         "--static-dir and --ticket go with a server that has its settings from the start"
     );
     let stop = stop_on_signal()?;
-    let checked = gateway::check(until_told(&boot, files)?)?;
-    let may_be_open = serving::may_be_open(&options, &boot);
+    let checked = serving::checked(until_told(&boot, files)?)?;
+    let may_be_open = serving::may_be_open(&options.reach, &boot);
     drop(boot);
     let listener = serve::listen(address).await?;
     let bound = listener.local_addr()?;

@@ -59,8 +59,8 @@ enum Command {
     Run(client::RunOptions),
     Conversations(client::ConversationsOptions),
     Acp(client::AcpOptions),
-    /// Checks what the server needs here and says what to do.
-    Doctor(serve::Options),
+    /// Checks what a server that is started in this folder needs, and says what to do; it makes nothing.
+    Doctor(serve::Reach),
     /// Prints all settings: what each may be, and what it does.
     Settings,
     /// Asks a server whether it is well, for health checks.
@@ -102,7 +102,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     start(arguments.command.unwrap_or(Command::Serve(arguments.serve))).unwrap_or_else(|error| {
         eprintln!("manyhands: {error:#}");
-        match error.is::<BadSettings>() {
+        match error.is::<BadSettings>() || error.is::<settings::Invalid>() {
             true => ExitCode::from(EX_USAGE),
             false if error.is::<client::Usage>() => ExitCode::from(client::EX_USAGE),
             false => ExitCode::FAILURE,
@@ -137,7 +137,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Acp(options) => client::acp(options, Told::for_client()?),
         Command::Completions { shell } => client::completions(shell, Arguments::command()),
         Command::Man => client::manual(Arguments::command()),
-        Command::Doctor(options) => Told::by_environment()?.diagnose(&options),
+        Command::Doctor(reach) => Told::by_environment()?.diagnose(&reach),
         Command::Settings => {
             print!("{}", settings::page());
             Ok(ExitCode::SUCCESS)
@@ -251,12 +251,12 @@ impl Told {
         Ok((self.settings, moving::Where::Files))
     }
 
-    fn diagnose(self, options: &serve::Options) -> anyhow::Result<ExitCode> {
+    fn diagnose(self, reach: &serve::Reach) -> anyhow::Result<ExitCode> {
         #[cfg(feature = "cluster")]
         if cluster::settings::is_set(&self.source) {
             return doctor::run_in_cluster(self.settings, &self.source);
         }
-        doctor::run(options, &self.settings)
+        doctor::run(reach, &self.settings, &self.source)
     }
 }
 

@@ -12,7 +12,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 #[derive(clap::Args)]
 pub struct Options {
-    /// http://host:port/path
+    /// http://host:port/path; /ready is the path for health checks, and / without one
     url: String,
 }
 

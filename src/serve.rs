@@ -1,5 +1,6 @@
 //! `manyhands serve`: gateway, supervisor and worker in one process, on files and channels.
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -33,10 +34,13 @@ const EDITOR: &str = "/openhands/.openvscode-server/bin/openvscode-server";
 /// What file work that is still going on gets to finish when everything else has stopped.
 const LEFTOVERS: Duration = Duration::from_secs(2);
 
+const NO_DATA: &str = "start in another folder, or set OH_CONVERSATIONS_PATH";
+
 const SUPERVISOR_PANICKED: &str = "the supervisor has panicked";
 
+// Where it is reached. (A doc comment would be the text of `manyhands doctor --help`.)
 #[derive(clap::Args, Clone)]
-pub struct Options {
+pub struct Reach {
     /// Address to listen on [default: OH_HOST, else 0.0.0.0 with session keys, 127.0.0.1 without]
     #[arg(long)]
     pub host: Option<String>,
@@ -46,6 +50,12 @@ pub struct Options {
     /// Let --host be beyond loopback without any session key: everyone who reaches the port can run commands
     #[arg(long)]
     pub allow_open_server: bool,
+}
+
+#[derive(clap::Args, Clone)]
+pub struct Options {
+    #[command(flatten)]
+    pub reach: Reach,
     /// Show browsers the user interface in this folder, say the build of Agent Canvas, in place of the console
     #[arg(long, value_name = "DIR")]
     pub static_dir: Option<PathBuf>,
@@ -110,11 +120,14 @@ pub fn to_its_end(serving: impl Future<Output = anyhow::Result<()>>) -> anyhow::
 
 async fn serve(options: Options, mut settings: Settings) -> anyhow::Result<()> {
     let files = Descriptors::raise();
-    let address = serving::address(&options, &settings).await?;
+    let address = serving::address(&options.reach, &settings).await?;
     settings.site.ui = serving::ui(&options)?;
     let ticket = serving::ticket(&options, &mut settings, address.ip())?;
     let stop = stop_on_signal()?;
-    let prepared = Prepared::of(settings, files).await?;
+    let prepared = match Prepared::of(settings, files).await {
+        Err(error) if error.is::<embedded::OpenError>() => anyhow::bail!("{error:#}; {NO_DATA}"),
+        prepared => prepared?,
+    };
     let listener = listen(address).await?;
     let bound = listener.local_addr()?;
     let running = prepared.start(&stop).await?;
@@ -128,7 +141,12 @@ async fn serve(options: Options, mut settings: Settings) -> anyhow::Result<()> {
 /// # Errors
 /// A sentence.
 pub async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
+    match TcpListener::bind(address).await {
+        Err(error) if error.kind() == ErrorKind::AddrInUse => {
+            anyhow::bail!("cannot listen on {address}: {error}; stop what uses it, or choose another --port")
+        }
+        bound => bound.with_context(|| format!("cannot listen on {address}")),
+    }
 }
 
 impl Prepared {
@@ -235,7 +253,7 @@ async fn configure(settings: &Settings, files: Descriptors) -> anyhow::Result<Co
         outbound.clone(),
         serving::webhooks(settings)?,
     );
-    let gateway = gateway::check(gateway_config)?;
+    let gateway = serving::checked(gateway_config)?;
     Ok(Configured { gateway, control: control_config, vault, metrics, outbound })
 }
 
@@ -279,6 +297,7 @@ fn in_process(
     let max_concurrent_runs = settings.max_concurrent_runs;
     let bash_retention = settings.bash_events_retention;
     let (outbound, extensions) = (outbound.clone(), settings.extensions.clone());
+    let makes_repositories = settings.makes_repositories;
     let editor = settings.editor.clone().map(|editor| worker::services::EditorConfig {
         program: EDITOR.into(),
         port: editor.port,
@@ -297,6 +316,7 @@ fn in_process(
         scratch: scratch.clone(),
         apps: apps.clone(),
         worktrees: worktrees.clone(),
+        makes_repositories,
         work: work.clone(),
         watch: watch.clone(),
         ..worker::Config::new(

@@ -7,7 +7,7 @@ use std::path::{Component, Path, PathBuf};
 use anyhow::{Context, ensure};
 use control::Mode;
 use control::webhooks::Hook;
-use gateway::config::Ui;
+use gateway::config::{BearerKeys, KeyPlace, Ui};
 use gateway::ticket::Ticket;
 use outbound::Outbound;
 use secrecy::{ExposeSecret, SecretString};
@@ -16,14 +16,14 @@ use tokio::net::lookup_host;
 use vault::Vault;
 
 use crate::descriptors::Descriptors;
-use crate::serve::Options;
-use crate::settings::Settings;
+use crate::serve::{Options, Reach};
+use crate::settings::{Invalid, Settings};
 
 /// Where it is said, on the command line first; else loopback unless there are keys. One that waits for its settings asks for a key of its own.
-pub async fn address(options: &Options, settings: &Settings) -> anyhow::Result<SocketAddr> {
+pub async fn address(reach: &Reach, settings: &Settings) -> anyhow::Result<SocketAddr> {
     let is_open = settings.lets_everyone();
     let usual = if is_open { "127.0.0.1" } else { "0.0.0.0" };
-    let host = options.host.as_deref().or(settings.host.as_deref()).unwrap_or(usual);
+    let host = reach.host.as_deref().or(settings.host.as_deref()).unwrap_or(usual);
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     let ip = match bare.parse::<IpAddr>() {
         Ok(ip) => ip,
@@ -33,13 +33,13 @@ pub async fn address(options: &Options, settings: &Settings) -> anyhow::Result<S
             found.next().with_context(|| format!("the host {host} has no address"))?.ip()
         }
     };
-    check_reach(ip, may_be_open(options, settings), is_open)?;
-    Ok(SocketAddr::new(ip, options.port))
+    check_reach(ip, may_be_open(reach, settings), is_open)?;
+    Ok(SocketAddr::new(ip, reach.port))
 }
 
 /// Whether the operator says that something else guards the port.
-pub fn may_be_open(options: &Options, settings: &Settings) -> bool {
-    options.allow_open_server || settings.allow_open_server
+pub fn may_be_open(reach: &Reach, settings: &Settings) -> bool {
+    reach.allow_open_server || settings.allow_open_server
 }
 
 /// # Errors
@@ -85,7 +85,10 @@ pub fn ticket(
         ip.is_loopback() || ip.is_unspecified(),
         "--ticket needs a server that listens on loopback: what it shows must not be listened to"
     );
-    ensure!(io::stdout().is_terminal(), "--ticket shows a key to who reads the terminal, and this is none");
+    ensure!(
+        io::stdout().is_terminal(),
+        "--ticket shows a key to who reads the terminal, and this is none: leave it out, and the page asks for the key"
+    );
     let (ticket, text) = Ticket::issue(key.clone());
     settings.site.ticket = ticket;
     Ok(Some(text))
@@ -124,6 +127,21 @@ pub fn gateway(
         limits: settings.bounds.over(limits(files)),
         metrics,
     }
+}
+
+/// A configuration that can work.
+///
+/// # Errors
+/// The setting that cannot be used after all: what it names is no good.
+pub fn checked(config: gateway::Config) -> Result<gateway::Checked, Invalid> {
+    let key_file = match config.site.bearer.as_ref().map(|bearer| &bearer.keys) {
+        Some(BearerKeys::Public { file: KeyPlace::Jwks(_), .. }) => "jwt_jwks_file",
+        _ => "jwt_public_key_file",
+    };
+    gateway::check(config).map_err(|error| match error {
+        gateway::Error::Bearer(why) => Invalid::new(key_file, format!("cannot be used: {why}")),
+        _ => Invalid::new("allow_cors_origin_regex", "must be a regular expression"),
+    })
 }
 
 /// They are told with the first session key, as clients show it.
@@ -211,7 +229,7 @@ mod tests {
     #[derive(Parser)]
     struct Line {
         #[command(flatten)]
-        options: Options,
+        reach: Reach,
     }
 
     async fn listens_on(arguments: &[&str], variables: &[(&str, &str)]) -> Option<String> {
@@ -219,7 +237,7 @@ mod tests {
         let environment: BTreeMap<String, String> =
             variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let settings = Settings::from_source(&Source::new(environment, json!({}))).unwrap();
-        address(&line.options, &settings).await.ok().map(|address| address.ip().to_string())
+        address(&line.reach, &settings).await.ok().map(|address| address.ip().to_string())
     }
 
     #[tokio::test]

@@ -4,6 +4,8 @@
 //! (`crates/outbound`) has nothing to keep here.
 
 use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use reqwest::header::{CONNECTION, HeaderValue, RETRY_AFTER, UPGRADE};
@@ -19,6 +21,7 @@ use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use uuid::Uuid;
 
 use super::Usage;
+use super::told::notice;
 use super::values::text;
 
 pub type Socket = WebSocketStream<reqwest::Upgraded>;
@@ -42,6 +45,8 @@ pub struct Api {
     http: Client,
     base: String,
     key: Option<SecretString>,
+    /// The user was told that it is not reached, and it has not been since.
+    is_told: Arc<AtomicBool>,
 }
 
 /// By which a server knows a call that is made again.
@@ -80,7 +85,8 @@ impl Api {
         let builder = if is_here(&url) { builder.no_proxy() } else { builder };
         // The roots of TLS are not on every machine, and only https needs them.
         let builder = if url.scheme() == "http" { builder.tls_certs_only([]) } else { builder };
-        Ok(Self { http: builder.build()?, base: url.as_str().trim_end_matches('/').to_owned(), key })
+        let base = url.as_str().trim_end_matches('/').to_owned();
+        Ok(Self { http: builder.build()?, base, key, is_told: Arc::default() })
     }
 
     pub async fn get(&self, path: &str) -> Result<Value, Error> {
@@ -123,14 +129,27 @@ impl Api {
                 request = request.json(body);
             }
             let pause = match request.send().await {
-                Ok(response) => match comes_again(&response) {
-                    Some(pause) if Instant::now() + pause < until => pause,
-                    _ => return self.read(response).await,
-                },
-                Err(error) if error.is_connect() && Instant::now() + PAUSE < until => PAUSE,
+                Ok(response) => {
+                    self.is_told.store(false, Ordering::Relaxed);
+                    match comes_again(&response) {
+                        Some(pause) if Instant::now() + pause < until => pause,
+                        _ => return self.read(response).await,
+                    }
+                }
+                Err(error) if error.is_connect() && Instant::now() + PAUSE < until => {
+                    self.tell(&error);
+                    PAUSE
+                }
                 Err(error) => return Err(self.unreachable(&error)),
             };
             tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// Whoever forgot to start the server would think that this program hangs.
+    fn tell(&self, error: &reqwest::Error) {
+        if !self.is_told.swap(true, Ordering::Relaxed) {
+            notice(&format!("{}; trying for {} seconds", self.unreachable(error), PATIENCE.as_secs()));
         }
     }
 
@@ -157,8 +176,12 @@ impl Api {
         let value: Value = serde_json::from_slice(&body).unwrap_or_default();
         match status.is_success() {
             true => Ok(value),
-            false => Err(refusal(status, &value)),
+            false => Err(self.refusal(status, &value)),
         }
+    }
+
+    fn refusal(&self, status: StatusCode, body: &Value) -> Error {
+        refusal(status, body, self.key.is_some())
     }
 
     fn unreachable(&self, error: &reqwest::Error) -> Error {
@@ -187,7 +210,7 @@ impl Api {
             answered.map_err(|_| self.broken("no answer"))?.map_err(|error| self.unreachable(&error))?;
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
             let status = response.status();
-            return Err(refusal(status, &response.json().await.unwrap_or_default()));
+            return Err(self.refusal(status, &response.json().await.unwrap_or_default()));
         }
         let accepted = response.headers().get("sec-websocket-accept").map(HeaderValue::as_bytes);
         if accepted != Some(derive_accept_key(key.as_bytes()).as_bytes()) {
@@ -210,7 +233,7 @@ fn comes_again(response: &Response) -> Option<Duration> {
 }
 
 /// What a server says of a call that it does not follow: a sentence, or what is wrong with each field.
-fn refusal(status: StatusCode, body: &Value) -> Error {
+fn refusal(status: StatusCode, body: &Value, had_key: bool) -> Error {
     let problem = |problem: &Value| {
         let place = super::values::list(problem, "/loc").iter().map(|step| match step {
             Value::String(name) => name.clone(),
@@ -221,10 +244,16 @@ fn refusal(status: StatusCode, body: &Value) -> Error {
     let detail = match body.get("detail") {
         Some(Value::String(detail)) => detail.clone(),
         Some(Value::Array(problems)) => problems.iter().map(problem).collect::<Vec<_>>().join("; "),
-        Some(detail @ Value::Object(_)) => detail.to_string(),
+        Some(detail @ Value::Object(_)) => match text(detail, "/message") {
+            "" => detail.to_string(),
+            message => message.to_owned(),
+        },
         _ => status.canonical_reason().unwrap_or("no reason is given").to_owned(),
     };
     let hint = match status {
+        StatusCode::UNAUTHORIZED if had_key => {
+            " (the key from --key-file, MANYHANDS_KEY or OH_SESSION_API_KEYS_0 is none of the server's)"
+        }
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
             " (the server's key is taken from MANYHANDS_KEY, OH_SESSION_API_KEYS_0 or --key-file)"
         }
@@ -275,11 +304,17 @@ mod tests {
 
     #[test]
     fn a_refusal_says_what_was_wrong() {
-        let of = |status, body| refusal(StatusCode::from_u16(status).unwrap(), &body).to_string();
+        let of = |status, body| refusal(StatusCode::from_u16(status).unwrap(), &body, false).to_string();
         assert_eq!(of(404, json!({"detail": "Not Found"})), "404 Not Found");
         let problems = json!({"detail": [{"loc": ["body", "agent", 0], "msg": "is wrong"}]});
         assert_eq!(of(422, problems), "422 body.agent.0: is wrong");
-        assert!(of(401, json!({"detail": "Unauthorized"})).contains("MANYHANDS_KEY"));
+        let profile = json!({"detail": {"code": "unresolved", "message": "LLM profile 'nope' not found"}});
+        assert_eq!(of(422, profile), "422 LLM profile 'nope' not found");
+        assert_eq!(of(422, json!({"detail": {"code": "x"}})), r#"422 {"code":"x"}"#);
+        let unauthorized = json!({"detail": "Unauthorized"});
+        assert!(of(401, unauthorized.clone()).contains("is taken from MANYHANDS_KEY"));
+        let wrong = refusal(StatusCode::UNAUTHORIZED, &unauthorized, true).to_string();
+        assert!(wrong.contains("is none of the server's"), "{wrong}");
         assert_eq!(of(502, json!(null)), "502 Bad Gateway");
     }
 }

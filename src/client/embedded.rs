@@ -58,6 +58,8 @@ impl Embedded {
 fn for_itself(mut settings: Settings, key: &SecretString) -> Settings {
     settings.session_api_keys = vec![key.clone()];
     settings.editor = None;
+    // The folder is the user's own, and nobody else asks for its changes.
+    settings.makes_repositories = false;
     settings.init.has_waited = false;
     settings.site.bearer = None;
     settings.site.allowed_hosts = Vec::new();

@@ -26,6 +26,7 @@ mod waiting;
 
 pub use acp::Options as AcpOptions;
 pub use conversations::Options as ConversationsOptions;
+pub use place::data;
 pub use run::Options as RunOptions;
 pub use shells::{Shell, completions, manual};
 

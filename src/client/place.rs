@@ -79,11 +79,12 @@ impl Place {
     /// Beside what the current folder holds, unless it is said otherwise: that is for the agent's work.
     fn kept_apart(&self, mut settings: Settings, source: &Source) -> anyhow::Result<Settings> {
         settings.workspace_path = std::env::current_dir().context("the current folder is gone")?;
-        let is_set = source.text("conversations_path")?.is_some();
         let data = match &self.data {
             Some(data) => data.clone(),
-            None if is_set => return Ok(settings),
-            None => usual_data(source)?,
+            None => match data(source)? {
+                Some(usual) => usual,
+                None => return Ok(settings),
+            },
         };
         settings.conversations_path = data.join("conversations");
         settings.bash_events_dir = data.join("bash_events");
@@ -109,14 +110,21 @@ impl Connected {
     }
 }
 
-fn usual_data(source: &Source) -> anyhow::Result<PathBuf> {
+/// Where conversations are kept of which nobody says where; `None`: a setting says it.
+///
+/// # Errors
+/// Where there is no such place.
+pub fn data(source: &Source) -> anyhow::Result<Option<PathBuf>> {
+    if source.text("conversations_path")?.is_some() {
+        return Ok(None);
+    }
     let absolute = |name: &str| source.variable(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let state =
         absolute("XDG_STATE_HOME").or_else(|| Some(absolute("HOME")?.join(Path::new(".local/state"))));
     let state = state.ok_or_else(|| {
         Usage("there is no HOME to keep conversations in: name a folder with --data".to_owned())
     })?;
-    Ok(state.join("manyhands"))
+    Ok(Some(state.join("manyhands")))
 }
 
 #[cfg(test)]

@@ -15,7 +15,6 @@ use ports::Kv;
 use ports::retry::Backoff;
 use secrecy::SecretString;
 use telemetry::metrics::Metrics;
-use tokio::net::TcpListener;
 
 use super::listener;
 use super::settings;
@@ -71,9 +70,15 @@ pub fn take_keys(settings: &mut Settings, cluster: &settings::Cluster) -> anyhow
 ///
 /// # Errors
 /// It is not set: unlike a server of one process, a gateway makes none of its own.
-pub fn secret_key(settings: &Settings) -> anyhow::Result<SecretString> {
+pub fn secret_key(settings: &Settings, cluster: &settings::Cluster) -> anyhow::Result<SecretString> {
     let key = settings.secret_key.clone();
-    key.context("OH_SECRET_KEY must be set: all gateways of a cluster share it")
+    key.with_context(|| match &cluster.keys_dir {
+        Some(keys) => format!(
+            "OH_KEYS_DIR names {}, which has no gateway/secret_key, and OH_SECRET_KEY is not set",
+            keys.display()
+        ),
+        None => "OH_SECRET_KEY must be set, or OH_KEYS_DIR: all gateways of a cluster share one".to_owned(),
+    })
 }
 
 fn books(cluster: &settings::Cluster, metrics: &Metrics, kv: Arc<dyn Kv>) -> Arc<Books> {
@@ -82,9 +87,9 @@ fn books(cluster: &settings::Cluster, metrics: &Metrics, kv: Arc<dyn Kv>) -> Arc
 }
 
 async fn serve(options: &Options, settings: &Settings, cluster: &settings::Cluster) -> anyhow::Result<()> {
-    let address = serving::address(options, settings).await?;
+    let address = serving::address(&options.reach, settings).await?;
     let stop = stop_on_signal()?;
-    let secret_key = secret_key(settings)?;
+    let secret_key = secret_key(settings, cluster)?;
     let metrics = Metrics::of_gateway();
     let vault = Arc::new(serving::vault(&secret_key, settings));
     let workspace_path = cluster.workspaces_root.join("project");
@@ -104,7 +109,7 @@ async fn serve(options: &Options, settings: &Settings, cluster: &settings::Clust
     let webhooks = serving::webhooks(settings)?;
     let control =
         serving::control(&config, conversations_path, worktree_root, mode, budget, outbound, webhooks);
-    let config = gateway::check(config)?;
+    let config = serving::checked(config)?;
     let connection = super::connect(cluster, "gateway").await?;
     let setting_up = super::ready(&stop, async || connection.set_up_on(cluster.nats_replicas).await);
     let Some(()) = setting_up.await? else { return Ok(()) };
@@ -139,8 +144,7 @@ async fn serve(options: &Options, settings: &Settings, cluster: &settings::Clust
         }
     });
     let served = async {
-        let listener =
-            TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
+        let listener = crate::serve::listen(address).await?;
         let bound = listener.local_addr()?;
         banner::of_gateway(bound, settings);
         let control = Control::start(control, &ports, vault, stop.child_token(), &desks).await;

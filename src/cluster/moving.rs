@@ -31,7 +31,7 @@ pub struct Member {
 /// There is no secret key, or NATS cannot be reached.
 pub async fn join(settings: &mut Settings, cluster: Cluster) -> anyhow::Result<(Member, Ports, Arc<Vault>)> {
     take_keys(settings, &cluster)?;
-    let vault = Arc::new(serving::vault(&secret_key(settings)?, settings));
+    let vault = Arc::new(serving::vault(&secret_key(settings, &cluster)?, settings));
     let connection = super::connect(&cluster, "gateway").await?;
     connection.set_up(None).await?;
     let books = Books::new(connection.control().await?.kv, cluster.sandbox_storage, |_| ());

@@ -211,9 +211,9 @@ async fn of_workers(cluster: &Cluster, worker: WorkerSettings, mark: Option<Stri
     let sandboxes = &cluster.sandboxes;
     if sandboxes.driver == Driver::Process {
         let root = &sandboxes.process_root;
-        let made = std::fs::create_dir_all(root).with_context(|| root.display().to_string());
-        let disk = match made {
-            Ok(()) => single::free_space(root),
+        let tried = single::trial(root).with_context(|| root.display().to_string());
+        let disk = match tried {
+            Ok(_) => single::free_space(root),
             Err(error) => Broken(format!("{error:#}; set OH_SANDBOX_ROOT")),
         };
         let text =

@@ -6,8 +6,8 @@ mod single;
 
 use std::process::ExitCode;
 
-use crate::serve::Options;
-use crate::settings::Settings;
+use crate::serve::Reach;
+use crate::settings::{Settings, Source};
 
 pub enum Finding {
     Fine(String),
@@ -20,8 +20,8 @@ pub enum Finding {
 ///
 /// # Errors
 /// When the checks themselves cannot run.
-pub fn run(options: &Options, settings: &Settings) -> anyhow::Result<ExitCode> {
-    Ok(report(single::findings(options, settings)?))
+pub fn run(reach: &Reach, settings: &Settings, source: &Source) -> anyhow::Result<ExitCode> {
+    Ok(report(single::findings(reach, settings, source)?))
 }
 
 /// Of the part of a cluster that is to run here, as far as can be seen from here.
@@ -29,7 +29,7 @@ pub fn run(options: &Options, settings: &Settings) -> anyhow::Result<ExitCode> {
 /// # Errors
 /// When the checks themselves cannot run.
 #[cfg(feature = "cluster")]
-pub fn run_in_cluster(settings: Settings, source: &crate::settings::Source) -> anyhow::Result<ExitCode> {
+pub fn run_in_cluster(settings: Settings, source: &Source) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     Ok(report(runtime.block_on(cluster::findings(settings, source))?))
 }

@@ -1,6 +1,7 @@
 //! What a server of one process needs here.
 
-use std::io::Write;
+use std::fs::File;
+use std::io::{self, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -10,10 +11,11 @@ use control::Refusal;
 use secrecy::SecretString;
 
 use super::Finding::{self, Broken, Doubtful, Fine};
+use crate::client;
 use crate::descriptors::Descriptors;
-use crate::serve::Options;
+use crate::serve::Reach;
 use crate::serving;
-use crate::settings::Settings;
+use crate::settings::{Settings, Source};
 
 /// Below this much free space a server soon cannot write.
 const LOW_DISK: u64 = 1 << 30;
@@ -26,12 +28,17 @@ const EARLIEST_NOW: u64 = 1_767_225_600;
 
 /// # Errors
 /// When the checks themselves cannot run.
-pub fn findings(options: &Options, settings: &Settings) -> anyhow::Result<Vec<(&'static str, Finding)>> {
+pub fn findings(
+    reach: &Reach,
+    settings: &Settings,
+    source: &Source,
+) -> anyhow::Result<Vec<(&'static str, Finding)>> {
     let data = settings.state_dir();
     Ok(vec![
         ("keys", keys(settings)),
-        ("address", address(options, settings)?),
-        ("data", writable(&data)),
+        ("address", address(reach, settings)?),
+        ("data", writable(&data, "start in another folder or set OH_CONVERSATIONS_PATH")),
+        ("client", of_client(source)),
         ("sync", sync_time(&data)),
         ("disk", free_space(&data)),
         ("files", open_files()),
@@ -56,9 +63,9 @@ fn keys(settings: &Settings) -> Finding {
     }
 }
 
-pub fn address(options: &Options, settings: &Settings) -> anyhow::Result<Finding> {
+pub fn address(reach: &Reach, settings: &Settings) -> anyhow::Result<Finding> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let address = match runtime.block_on(serving::address(options, settings)) {
+    let address = match runtime.block_on(serving::address(reach, settings)) {
         Ok(address) => address,
         Err(error) => return Ok(Broken(format!("{error:#}"))),
     };
@@ -68,26 +75,53 @@ pub fn address(options: &Options, settings: &Settings) -> anyhow::Result<Finding
     })
 }
 
-fn writable(data: &Path) -> Finding {
-    match std::fs::create_dir_all(data).and_then(|()| std::fs::write(data.join(".doctor"), b"x")) {
-        Ok(()) => Fine(format!("{} can be written", data.display())),
-        Err(error) => Broken(format!(
-            "{}: {error}; start in another folder or set OH_CONVERSATIONS_PATH",
-            data.display()
-        )),
+fn writable(data: &Path, advice: &str) -> Finding {
+    match trial(data) {
+        Ok(_) => Fine(format!("{} can be written", data.display())),
+        Err(error) => Broken(format!("{}: {error}; {advice}", data.display())),
     }
 }
 
+/// Where `manyhands run` and its like keep conversations.
+fn of_client(source: &Source) -> Finding {
+    match client::data(source) {
+        // A server does without.
+        Ok(Some(data)) => {
+            match writable(&data, "name another folder with --data where you call `manyhands run`") {
+                Broken(text) => Doubtful(text),
+                found => found,
+            }
+        }
+        Ok(None) => Fine("`manyhands run` keeps conversations there, too".to_owned()),
+        Err(error) => Doubtful(error.to_string()),
+    }
+}
+
+/// A file below `folder`, or where that would be made: nothing is there afterwards that was not before.
+///
+/// # Errors
+/// Where none can be made.
+pub fn trial(folder: &Path) -> io::Result<File> {
+    let path = there(folder).join(format!(".manyhands-doctor-{}", std::process::id()));
+    let file = File::create_new(&path)?;
+    std::fs::remove_file(&path)?;
+    Ok(file)
+}
+
+/// The folder, or the nearest above it that is there.
+fn there(folder: &Path) -> &Path {
+    let is_there = |folder: &&Path| folder.as_os_str().is_empty() || folder.symlink_metadata().is_ok();
+    let found = folder.ancestors().find(is_there).filter(|found| !found.as_os_str().is_empty());
+    found.unwrap_or(Path::new("."))
+}
+
 fn sync_time(data: &Path) -> Finding {
-    let path = data.join(".doctor");
-    let timed = std::fs::File::create(&path).and_then(|mut file| {
+    let timed = trial(data).and_then(|mut file| {
         let began = Instant::now();
         file.write_all(&[b'x'; 4096])?;
         file.sync_data()?;
         Ok(began.elapsed())
     });
-    // Left-overs of a check are of no use to anyone; a failed removal harms nothing.
-    let _ = std::fs::remove_file(&path);
     match timed {
         Ok(took) if took > SLOW_SYNC => Doubtful(format!(
             "a sync takes {took:?}: events are acknowledged slowly; a faster disk, or OH_FSYNC=interval"
@@ -98,7 +132,7 @@ fn sync_time(data: &Path) -> Finding {
 }
 
 pub fn free_space(data: &Path) -> Finding {
-    match rustix::fs::statvfs(data) {
+    match rustix::fs::statvfs(there(data)) {
         Ok(disk) => {
             let free = disk.f_bavail.saturating_mul(disk.f_frsize);
             let text = format!("{} MiB free", free >> 20);

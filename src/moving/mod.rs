@@ -97,6 +97,9 @@ const BASH_EVENTS: &str = "bash_events";
 const HOME: &str = ".openhands";
 const SETTINGS: [&str; 3] = ["settings.json", "secrets.json", "profiles"];
 
+/// Beside the conversations of a server like this one.
+const OWN: &str = ".manyhands";
+
 /// The list of what is installed, beside its folders.
 const INSTALLED: &str = ".installed.json";
 
@@ -156,6 +159,10 @@ pub fn import(options: &ImportOptions, settings: Settings, to: Where) -> anyhow:
     let source = Source::of(options, &settings)?;
     // Nobody may look any more.
     let _ = writeln!(stderr(), "settings, secrets and extensions are those in {}", source.home.display());
+    if options.workspace.join(OWN).is_dir() {
+        let what = "this server's own things lie there, too: they are passed over, and `manyhands export` writes them out";
+        let _ = writeln!(stderr(), "{}: {what}", options.workspace.display());
+    }
     moved(settings, to, async |store| {
         let bringing = async {
             keys::check(store, options.note_this_key).await?;

@@ -16,6 +16,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use anyhow::Context;
 use control::webhooks::Hook;
 use embedded::Fsync;
 use outbound::Private;
@@ -27,7 +28,8 @@ pub use bounds::Bounds;
 pub use page::page;
 pub use source::Source;
 
-/// Where the config file is looked for when `OPENHANDS_AGENT_SERVER_CONFIG_PATH` does not say.
+const NAMES_FILE: &str = "OPENHANDS_AGENT_SERVER_CONFIG_PATH";
+/// Where the config file is looked for when that does not say.
 const DEFAULT_FILE: &str = "workspace/openhands_agent_server_config.json";
 
 /// A setting that cannot be used. Names the setting, never shows its value.
@@ -65,6 +67,8 @@ pub struct Settings {
     pub bash_events_dir: PathBuf,
     pub bash_events_retention: Option<Duration>,
     pub workspace_path: PathBuf,
+    /// Whether folders of new conversations become git repositories, so that clients can be shown what changes.
+    pub makes_repositories: bool,
     pub max_concurrent_runs: usize,
     /// `None`: one process calls them, and a cluster does not.
     pub private_addresses: Option<Private>,
@@ -114,6 +118,7 @@ impl Settings {
             bash_events_dir: path("bash_events_dir", "workspace/bash_events")?,
             bash_events_retention: source.whole("bash_events_retention_seconds")?.map(Duration::from_secs),
             workspace_path: path("workspace_path", "workspace/project")?,
+            makes_repositories: true,
             max_concurrent_runs: count(source.whole("max_concurrent_runs")?)
                 .unwrap_or(worker::Config::CONCURRENT_RUNS),
             editor: editor(source)?,
@@ -191,10 +196,12 @@ fn site(source: &Source) -> Result<gateway::config::Site, Invalid> {
 /// Reads the config file that the environment names, and lays the environment over it.
 ///
 /// # Errors
-/// A readable text about an unreadable file.
+/// A readable text about a file that cannot be read, or is named and not there.
 pub fn load(environment: BTreeMap<String, String>) -> anyhow::Result<Source> {
-    let path = named_file(&environment).unwrap_or_else(|| PathBuf::from(DEFAULT_FILE));
-    let file = read_file(&path)?;
+    let file = match named_file(&environment)? {
+        Some(named) => named,
+        None => read_file(Path::new(DEFAULT_FILE))?.unwrap_or_else(|| json!({})),
+    };
     Ok(Source::new(environment, file))
 }
 
@@ -203,12 +210,16 @@ pub fn load(environment: BTreeMap<String, String>) -> anyhow::Result<Source> {
 /// # Errors
 /// As [`load`].
 pub fn load_named(environment: BTreeMap<String, String>) -> anyhow::Result<Source> {
-    let file = named_file(&environment).map_or_else(|| Ok(json!({})), |path| read_file(&path))?;
+    let file = named_file(&environment)?.unwrap_or_else(|| json!({}));
     Ok(Source::new(environment, file))
 }
 
-fn named_file(environment: &BTreeMap<String, String>) -> Option<PathBuf> {
-    environment.get("OPENHANDS_AGENT_SERVER_CONFIG_PATH").map(PathBuf::from)
+/// What the file holds that is named. One that is not there was meant to say something, such as who has a key.
+fn named_file(environment: &BTreeMap<String, String>) -> anyhow::Result<Option<Value>> {
+    let path = environment.get(NAMES_FILE).filter(|path| !path.trim().is_empty());
+    let Some(path) = path.map(Path::new) else { return Ok(None) };
+    let read = read_file(path)?;
+    read.map(Some).with_context(|| format!("{NAMES_FILE} names {}, which is not there", path.display()))
 }
 
 /// `OH_SESSION_API_KEYS…`, else the older `SESSION_API_KEY`.
@@ -318,17 +329,18 @@ fn is_on(source: &Source, variable: &str) -> bool {
     source.variable(variable).is_some_and(|text| ["1", "true"].contains(&text.to_lowercase().as_str()))
 }
 
-fn read_file(path: &Path) -> anyhow::Result<Value> {
+/// `None`: it is not there.
+fn read_file(path: &Path) -> anyhow::Result<Option<Value>> {
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(json!({})),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => anyhow::bail!("cannot read the config file {}: {error}", path.display()),
     };
     // The parser's message could show a part of a secret; line and column are enough.
     let parsed: Value = serde_json::from_str(&text)
         .map_err(|e| anyhow::anyhow!("{}:{}:{}: not valid JSON", path.display(), e.line(), e.column()))?;
     anyhow::ensure!(parsed.is_object(), "{}: must hold a JSON object", path.display());
-    Ok(parsed)
+    Ok(Some(parsed))
 }
 
 #[cfg(test)]
@@ -350,6 +362,22 @@ mod tests {
         let documented = table::find("max_concurrent_runs").unwrap().default;
         assert_eq!(settings.max_concurrent_runs.to_string(), documented);
         assert_eq!(settings.fsync, Fsync::Always);
+    }
+
+    #[test]
+    fn a_config_file_that_is_named_has_to_be_there_and_a_blank_name_is_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("server.json");
+        let named = |name: &str| BTreeMap::from([(NAMES_FILE.to_owned(), name.to_owned())]);
+        for load in [load, load_named] {
+            let refused =
+                load(named(&path.display().to_string())).err().expect("it is not there").to_string();
+            assert!(refused.contains(NAMES_FILE) && refused.contains("server.json"), "{refused}");
+            assert_eq!(load(named(" ")).unwrap().file(), &json!({}));
+        }
+        std::fs::write(&path, r#"{"session_api_keys": ["k"]}"#).unwrap();
+        let read = load(named(&path.display().to_string())).unwrap();
+        assert_eq!(Settings::from_source(&read).unwrap().session_api_keys.len(), 1);
     }
 
     #[test]

@@ -8,8 +8,9 @@ const HEAD: &str = "# Settings
 This page is what `manyhands settings` prints. It is made from `src/settings/table.rs`.
 
 A setting is an environment variable, or the same name without `OH_` and in lower case in a JSON file. The file is the
-one that `OPENHANDS_AGENT_SERVER_CONFIG_PATH` names, else `workspace/openhands_agent_server_config.json`. The environment
-wins, and a list in it replaces the whole list of the file.
+one that `OPENHANDS_AGENT_SERVER_CONFIG_PATH` names, which has to be there, else
+`workspace/openhands_agent_server_config.json`, which need not. The environment wins, and a list in it replaces the whole list of
+the file.
 
 - A list is given as `OH_…_0`, `OH_…_1` and so on, or as one JSON array in `OH_…`. A gap in the numbers is an error: it
   would otherwise drop what follows it.
@@ -36,6 +37,8 @@ const TAIL: &str = "
 | `EXTENSIONS_PATH` | none | A folder that is used in the place of that catalogue; nothing is fetched then. |
 | `OTEL_EXPORTER_OTLP_ENDPOINT` and others of `OTEL_…` | none: no traces | Where spans are sent (OTLP over HTTP), as the OpenTelemetry specification names it. |
 | `OPENHANDS_BUILD_GIT_SHA`, `OPENHANDS_BUILD_GIT_REF` | unknown | Clients are told them in `/server_info`. |
+
+Those of the client in the same program (`LLM_MODEL`, `MANYHANDS_URL` and so on) are in [client.md](client.md).
 ";
 
 /// All settings, as Markdown.

@@ -89,6 +89,23 @@ async fn the_doctor_opens_with_the_key_of_the_machine_and_changes_nothing() {
 }
 
 #[tokio::test]
+async fn the_doctor_makes_nothing_and_looks_also_at_where_clients_keep_conversations() {
+    let start = Start::new(BINARY);
+    let home = tempfile::tempdir().unwrap();
+    let home = home.path().display().to_string();
+    let before = std::fs::read_dir(start.folder()).unwrap().count();
+    assert!(said_of("data", &start, &[("HOME", &home)]).starts_with("ok"));
+    let client = said_of("client", &start, &[("HOME", &home), ("XDG_STATE_HOME", "")]);
+    assert!(client.starts_with("ok") && client.contains(".local/state/manyhands can be written"), "{client}");
+    assert_eq!(std::fs::read_dir(&home).unwrap().count(), 0);
+    assert_eq!(std::fs::read_dir(start.folder()).unwrap().count(), before, "nothing was made");
+    let nowhere = said_of("client", &start, &[("HOME", "/proc/none"), ("XDG_STATE_HOME", "")]);
+    assert!(nowhere.starts_with("warn") && nowhere.contains("--data"), "{nowhere}");
+    let nowhere = said_of("data", &start, &[("OH_CONVERSATIONS_PATH", "/proc/none/conversations")]);
+    assert!(nowhere.starts_with("FAIL") && nowhere.contains("OH_CONVERSATIONS_PATH"), "{nowhere}");
+}
+
+#[tokio::test]
 async fn the_doctor_names_what_is_damaged_and_looks_at_the_rest() {
     let start = Start::new(BINARY);
     let mut server = start.clone().with("OH_SECRET_KEY", KEY).start();

@@ -45,14 +45,16 @@ const WITHHELD: [(&str, &str); 22] = [
     ("REDIS_URL", "redis://:leaked-18@redis"),
     ("KUBECONFIG", "/leaked-19"),
     ("DB_PASSWORD", "leaked-20"),
-    ("OPENHANDS_AGENT_SERVER_CONFIG_PATH", "/leaked-21.json"),
+    ("OPENHANDS_AGENT_SERVER_CONFIG_PATH", "leaked-21.json"),
     ("NAMED_TOKEN_2", "leaked-22"),
 ];
 
 fn start() -> Server {
     let named = [("OH_PASS_ENV_0", "MY_*"), ("OH_PASS_ENV_1", "NAMED_TOKEN")];
     let all = PASSING.iter().chain(&WITHHELD).chain(&named);
-    all.fold(Start::new(BINARY), |start, (name, value)| start.with(name, value)).start()
+    let start = Start::new(BINARY);
+    std::fs::write(start.folder().join("leaked-21.json"), "{}").unwrap();
+    all.fold(start, |start, (name, value)| start.with(name, value)).start()
 }
 
 #[track_caller]
@@ -103,6 +105,19 @@ fn a_name_that_cannot_be_passed_ends_the_start() {
         assert_eq!(output.status.code(), Some(64), "{name}");
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(said.contains("OH_PASS_ENV"), "{said}");
+    }
+}
+
+#[test]
+fn a_config_file_that_is_named_and_not_there_ends_the_start_and_the_doctor() {
+    for words in [&["--port", "0"][..], &["doctor", "--port", "0"], &["conversations"]] {
+        let mut command = std::process::Command::new(BINARY);
+        let start = Start::new(BINARY);
+        command.args(words).current_dir(start.folder()).env("HOME", start.folder());
+        let output = command.env("OPENHANDS_AGENT_SERVER_CONFIG_PATH", "sever.json").output().unwrap();
+        assert_eq!(output.status.code(), Some(64), "{words:?}");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(said.contains("OPENHANDS_AGENT_SERVER_CONFIG_PATH names sever.json"), "{said}");
     }
 }
 

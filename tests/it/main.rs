@@ -32,6 +32,7 @@ mod large;
 mod load;
 mod logs;
 mod marketplaces;
+mod mistakes;
 mod mixed;
 mod moving;
 mod offspring;

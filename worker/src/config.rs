@@ -58,6 +58,8 @@ pub struct Config {
     pub apps: PathBuf,
     /// A folder for notes of the working trees that conversations have. It outlives the worker. Nobody else's.
     pub worktrees: PathBuf,
+    /// Whether the folder of a new conversation becomes a repository where it is in none, so that changes can be shown.
+    pub makes_repositories: bool,
     /// An editor in the browser, where there may be one.
     pub editor: Option<EditorConfig>,
     /// Where skills and plugins are.
@@ -88,6 +90,7 @@ impl Config {
             scratch: observations_root.join(".scratch"),
             apps: observations_root.join(".apps"),
             worktrees: observations_root.join(".worktrees"),
+            makes_repositories: true,
             most_commands: 1_000,
             most_shells: 1_000,
             observations_root,

@@ -82,6 +82,7 @@ pub async fn run(
         editor: config.editor.clone(),
         apps: config.apps.clone(),
         worktrees: config.worktrees.clone(),
+        makes_repositories: config.makes_repositories,
         extensions: config.extensions.clone(),
         outbound: config.outbound.clone(),
         activity: activity.clone(),

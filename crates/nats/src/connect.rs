@@ -64,7 +64,7 @@ pub async fn connect(options: Options) -> Result<Connection, Error> {
     }
     let credentials: Renewable = Arc::new(Mutex::new(options.credentials.clone()));
     let urls = options.urls.join(", ");
-    let deadline = Instant::now() + START;
+    let (deadline, mut is_told) = (Instant::now() + START, false);
     let mut pauses = PAUSES;
     let (client, mut status) = loop {
         let error = match try_connect(&options, &credentials).await? {
@@ -81,8 +81,10 @@ pub async fn connect(options: Options) -> Result<Connection, Error> {
             }
             ConnectErrorKind::ServerParse => return Err(Error::Configuration(reason)),
             _ if Instant::now() >= deadline => return Err(Error::Unreachable { urls, reason }),
-            _ => {}
+            _ if is_told => {}
+            _ => tracing::warn!(%urls, %reason, "no NATS server answers yet, trying for {START:?}"),
         }
+        is_told = true;
         tokio::time::sleep(pauses.pause()).await;
     };
     let info = client.server_info();

@@ -46,7 +46,7 @@ pub struct Options {
 
 #[derive(clap::Args)]
 struct Listed {
-    /// List those that are like this
+    /// List those that are like this; `waiting` is short for waiting_for_confirmation
     #[arg(long)]
     status: Option<Status>,
 }
@@ -60,12 +60,21 @@ enum What {
     /// Shows what was said and done, and goes on with what happens
     Follow(Shown),
     /// Says something to the agent, which works on it; `run --continue` shows what comes of it
-    Send { id: String, text: String },
+    Send {
+        /// The beginning of the conversation's id
+        id: String,
+        /// What is said
+        text: String,
+    },
     /// Lets the agent finish its step and rest
-    Pause { id: String },
+    Pause {
+        /// The beginning of the conversation's id
+        id: String,
+    },
     /// Removes conversations; what their agents have made stays
     #[command(visible_alias = "rm")]
     Remove {
+        /// The beginnings of their ids
         #[arg(required = true)]
         ids: Vec<String>,
     },
@@ -73,6 +82,7 @@ enum What {
 
 #[derive(clap::Args)]
 struct Shown {
+    /// The beginning of the conversation's id
     id: String,
     /// Show long outputs and changes whole, and what the agent thinks
     #[arg(long)]

@@ -40,6 +40,10 @@ pub async fn conversation(
 
 async fn made(options: &Options, connected: &Connected, model: &Model, task: &str) -> anyhow::Result<Begun> {
     let folder = match &options.workspace {
+        // Named with a typo it would be made, and all would be done there.
+        Some(folder) if connected.is_own() && !folder.is_dir() => {
+            return Err(Usage(format!("-C {}: there is no such folder", folder.display())).into());
+        }
         Some(folder) if connected.is_own() => Some(std::path::absolute(folder)?.display().to_string()),
         Some(folder) => Some(folder.display().to_string()),
         None if connected.is_own() => Some(std::env::current_dir()?.display().to_string()),

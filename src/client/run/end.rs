@@ -6,9 +6,10 @@ use std::process::ExitCode;
 pub const STATUSES: &str = "Exit status:
   0    the agent has finished
   1    an error: of the model, of the server, or of the run
-  2    the call cannot be meant
+  2    nothing was begun: the command line makes no sense
   3    the agent goes in circles, or has come to a limit (--max-iterations, --timeout)
   4    something was not confirmed, or waits for somebody: the conversation can go on
+  64   nothing was begun: the settings of the server in this process cannot be used
   130  interrupted (Ctrl-C)";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

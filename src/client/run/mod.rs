@@ -45,7 +45,8 @@ pub struct Options {
     place: Place,
     #[command(flatten)]
     agent: AgentOptions,
-    /// The folder that the agent works in, as the server sees it [default: this one; of another server, its own default]
+    /// The folder that the agent works in, as the server sees it [default: this one; of another server, its own default].
+    /// Without another server it has to be there
     #[arg(short = 'C', long, value_name = "DIR")]
     workspace: Option<PathBuf>,
     /// Go on with a conversation; the beginning of its id is enough
@@ -120,9 +121,13 @@ async fn work(
     notice(&format!("conversation {id}"));
     let mut work = Work::new(options, api, &id, opened.stream, deadline, stops);
     let end = work.whole(&opened.begun.status, task).await?;
-    let is_left = work.is_left();
-    if !is_left {
-        let place = options.place.again();
+    let (is_left, place) = (work.is_left(), options.place.again());
+    if is_left && connected.is_own() {
+        // The server ends with this process, and with it what runs.
+        notice(&summary::go_on(&id, &place));
+    } else if is_left {
+        notice("it may still run");
+    } else {
         let told = summary::tell(api, &id, end, &place, options.json || options.quiet);
         tokio::select! {
             _ = tokio::time::timeout(LEAVING, told) => {}

@@ -19,9 +19,13 @@ pub async fn tell(api: &Api, id: &str, end: End, place: &str, is_for_programs: b
     let status = text(&info, "/execution_status").replace('_', " ");
     notice(&format!("{status} · {}", spent(&info)));
     if !matches!(end, End::Finished) {
-        let short = id.get(..8).unwrap_or(id);
-        notice(&format!("go on with: manyhands run{place} --continue {short}"));
+        notice(&go_on(id, place));
     }
+}
+
+pub fn go_on(id: &str, place: &str) -> String {
+    let short = id.get(..8).unwrap_or(id);
+    format!("go on with: manyhands run{place} --continue {short}")
 }
 
 /// Tokens and costs over all models of the conversation.

@@ -116,6 +116,10 @@ impl<'a> Work<'a> {
                     }
                     continue;
                 }
+                () = self.screen.silent() => {
+                    self.screen.tell_silence();
+                    continue;
+                }
             };
             match step {
                 Step::Event(event) => {
@@ -175,11 +179,13 @@ impl<'a> Work<'a> {
             }
             (Some(_), _) => {
                 self.is_left = true;
-                notice("it may still run");
                 return Some(end);
             }
             (None, End::Interrupted) => notice("stopping; once more ends at once"),
-            (None, _) => notice("the time is over: the run is stopped"),
+            (None, _) => {
+                let why = self.screen.why_silent().map_or_else(String::new, |why| format!("; {why}"));
+                notice(&format!("the time is over: the run is stopped{why}"));
+            }
         }
         self.stopping = Some(end);
         self.interrupt = Some(Interrupt::of(self.api, self.id));

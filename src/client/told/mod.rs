@@ -1,5 +1,6 @@
 //! What is written on standard output and standard error: for a person, for a program, or only the answer.
 
+mod asked;
 mod diff;
 mod paint;
 mod spoken;
@@ -12,6 +13,7 @@ use serde_json::Value;
 
 use super::plain;
 use super::seen::{Deed, Seen};
+use asked::Asked;
 pub use paint::Paint;
 pub use transcript::Shows;
 use transcript::Transcript;
@@ -30,18 +32,20 @@ pub struct Screen {
     transcript: Option<Transcript<Stdout>>,
     manner: Manner,
     answer: String,
+    asked: Asked,
 }
 
 impl Screen {
     pub fn new(manner: Manner, shows: Shows) -> Self {
         let paint = Paint::for_output(io::stdout().is_terminal());
         let transcript = (manner == Manner::Readable).then(|| Transcript::new(io::stdout(), paint, shows));
-        Self { transcript, manner, answer: String::new() }
+        Self { transcript, manner, answer: String::new(), asked: Asked::default() }
     }
 
     /// # Errors
     /// Where nobody reads any more.
     pub fn event(&mut self, event: &Value, seen: &Seen) -> io::Result<()> {
+        self.asked.end();
         match seen {
             Seen::Agent(words) => words.text.clone_into(&mut self.answer),
             Seen::Action(action) => {
@@ -61,7 +65,31 @@ impl Screen {
     /// # Errors
     /// As [`Screen::event`].
     pub fn piece(&mut self, piece: &Value) -> io::Result<()> {
-        self.transcript.as_mut().map_or(Ok(()), |transcript| transcript.piece(piece))
+        let said = self.asked.hear(piece);
+        self.transcript.as_mut().map_or(Ok(()), |transcript| transcript.piece(piece))?;
+        if let Some(said) = said {
+            notice(&said);
+        }
+        Ok(())
+    }
+
+    /// Returns when nothing was said for so long that it is to be told. Dropping the call loses nothing.
+    pub async fn silent(&self) {
+        match self.asked.tells_at() {
+            Some(at) => tokio::time::sleep_until(at).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    pub fn tell_silence(&mut self) {
+        if let Some(why) = self.asked.tell() {
+            notice(&why);
+        }
+    }
+
+    /// Why nothing is said, where that is known.
+    pub fn why_silent(&self) -> Option<String> {
+        self.asked.why()
     }
 
     /// The last answer, where that is all that is wanted.

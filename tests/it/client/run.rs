@@ -1,6 +1,6 @@
 //! One command, and an agent is seen at work.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, Read, Write};
 
 use serde_json::json;
 use testing::proxy::Proxy;
@@ -200,6 +200,19 @@ async fn a_folder_that_is_worked_in_says_nothing_of_the_server() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_users_folder_becomes_no_repository_and_a_folder_that_is_not_there_is_none() {
+    let user = User::with(two_steps()).await;
+    user.runs(&["run", "Make a file. [[task]]"]).await.with(0);
+    assert!(holds(&user.work(), "made.txt") && !holds(&user.work(), ".git"));
+    std::fs::write(user.work().join("a-file"), "").unwrap();
+    for name in ["nowhere", "a-file"] {
+        let refused = user.runs(&["run", "-C", name, "Make a file."]).await.with(2);
+        assert!(refused.err.contains(name) && refused.err.contains("no such folder"), "{}", refused.err);
+    }
+    assert!(!holds(&user.work(), "nowhere") && user.model.asked() == 2, "nothing was begun");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_run_whose_beginning_is_told_to_nobody_is_followed_all_the_same() {
     let user = User::with(two_steps()).await;
     let server = Start::new(BINARY).start();
@@ -236,4 +249,36 @@ async fn an_llm_profile_of_the_server_is_a_model() {
         ["run", "--server", &server.url, "-C", &folder, "--profile", "mine", "--quiet", "Make it. [[task]]"];
     let ended = super::ended(user.command(&arguments)).await.with(0);
     assert_eq!(ended.out, "It is made.\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_that_is_not_there_is_told_of_at_once_and_again_when_the_time_is_over() {
+    let user = User::with(Vec::new()).await;
+    let mut command = user.with_model(&["run", "--timeout", "3", "Look."]);
+    command.env("LLM_BASE_URL", "http://127.0.0.1:1/v1");
+    let late = super::ended(command).await.with(3);
+    let (first, last) = late.err.split_once("the time is over").expect(&late.err);
+    assert!(first.contains("attempt 1 to ask the model") && first.contains("refused"), "{}", late.err);
+    assert!(last.lines().next().unwrap().contains("refused"), "{}", late.err);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_that_says_nothing_is_told_of_when_the_time_is_over() {
+    let user = User::with(vec![Turn::hang()]).await;
+    let late = user.runs(&["run", "--timeout", "2", "Wait. [[task]]"]).await.with(3);
+    assert!(late.err.contains("has said nothing"), "{}", late.err);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_not_there_is_told_of_while_it_is_sought() {
+    let user = User::with(Vec::new()).await;
+    let mut command = user.command(&["conversations", "--server", "http://127.0.0.1:1"]);
+    let mut process = command.stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let mut told = std::io::BufReader::new(process.stderr.take().unwrap());
+    let mut line = String::new();
+    told.read_line(&mut line).unwrap();
+    let still_seeks = process.try_wait().unwrap().is_none();
+    process.kill().unwrap();
+    process.wait().unwrap();
+    assert!(still_seeks && line.contains("cannot be reached") && line.contains("30 seconds"), "{line}");
 }

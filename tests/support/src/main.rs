@@ -3,7 +3,14 @@
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> std::io::Result<()> {
-    let port = std::env::args().nth(1).and_then(|text| text.parse().ok()).unwrap_or(0);
+    let port = match std::env::args().nth(1).map(|text| text.parse()) {
+        None => 0,
+        Some(Ok(port)) => port,
+        Some(Err(_)) => {
+            eprintln!("usage: scripted-model [PORT]; CONTRIBUTING.md has an example");
+            std::process::exit(2);
+        }
+    };
     let model = manyhands_testing::model::Model::start(port, Vec::new()).await?;
     println!("{}", model.base_url());
     std::future::pending().await

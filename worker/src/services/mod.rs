@@ -71,6 +71,8 @@ pub struct ServicesConfig {
     pub apps: PathBuf,
     /// A folder for notes of the working trees that are made here. It outlives the worker. Nobody else's.
     pub worktrees: PathBuf,
+    /// Whether the folder of a new conversation becomes a repository where it is in none.
+    pub makes_repositories: bool,
     /// Where skills and plugins are.
     pub extensions: ExtensionConfig,
     /// Says which addresses may be called, and calls them.
@@ -150,7 +152,8 @@ pub async fn serve(
     server.serve(&Address::of_worker(sandbox, incarnation), group, FILES, answer).await?;
     tracker.spawn(files.sweep(shutdown.clone()));
 
-    let git = Arc::new(git::Service::new(config.default_cwd.clone(), config.worktrees.clone()));
+    let template = git::Template::new(config.makes_repositories);
+    let git = Arc::new(git::Service::new(config.default_cwd.clone(), config.worktrees.clone(), template));
     let (activity, aside) = (config.activity.clone(), Aside::new(GIT_CALLS));
     let answer = move |call: Call<_>| {
         let (git, aside, busy) = (Arc::clone(&git), aside.clone(), activity.call());

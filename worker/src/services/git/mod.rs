@@ -21,11 +21,11 @@ use types::calls::{GitAnswer, GitCall, Scope};
 use types::git::GitCommitsPage;
 
 use super::place;
-use prepare::Template;
 use worktree::{Wish, Worktrees};
 
 pub(super) use base::{Base, automatic as automatic_base, commit as commit_base};
 pub(super) use changes::NOT_INTO_SUBMODULES;
+pub(super) use prepare::Template;
 pub(super) use program::{Failure, Git, parts};
 pub(super) use repository::Repository;
 
@@ -42,8 +42,8 @@ pub(super) struct Service {
 
 impl Service {
     /// `worktrees`: a folder for notes of working trees, which outlives the worker.
-    pub(super) fn new(default_cwd: PathBuf, worktrees: PathBuf) -> Self {
-        let (template, lists) = (Template::default(), Semaphore::new(MOST_LISTS));
+    pub(super) fn new(default_cwd: PathBuf, worktrees: PathBuf, template: Template) -> Self {
+        let lists = Semaphore::new(MOST_LISTS);
         Self { default_cwd, template, lists, worktrees: Worktrees::new(worktrees) }
     }
 

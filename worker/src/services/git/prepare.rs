@@ -22,9 +22,10 @@ const DEEPEST: usize = 16;
 const MOST_ITEMS: usize = 1_000;
 const LONGEST: u64 = 1024 * 1024;
 
-#[derive(Default)]
-pub(super) struct Template {
+pub(in super::super) struct Template {
     items: OnceCell<Vec<Item>>,
+    /// Otherwise there are the folders alone.
+    is_used: bool,
 }
 
 enum Item {
@@ -42,11 +43,16 @@ enum Item {
 }
 
 impl Template {
+    /// `is_used`: whether repositories are made.
+    pub(in super::super) fn new(is_used: bool) -> Self {
+        Self { items: OnceCell::new(), is_used }
+    }
+
     /// Makes `folder`, and a repository in it unless it is in one. Without git there is only the folder. Blocks.
     pub(super) async fn prepare(&self, folder: &Path) -> Result<(), Fault> {
         let failed = |error: io::Error| of_file(&error, "Path not found");
         hands::make_folders(folder).map_err(failed)?;
-        if !matches!(find::around(folder).map_err(failed)?, Around::Nothing) {
+        if !self.is_used || !matches!(find::around(folder).map_err(failed)?, Around::Nothing) {
             return Ok(());
         }
         match self.items.get_or_try_init(look_like).await {

@@ -101,6 +101,7 @@ impl World {
             editor: self.editor.clone(),
             apps: self.path("../apps"),
             worktrees: self.path("../worktrees"),
+            makes_repositories: true,
             extensions: self.extensions(),
             outbound: Default::default(),
             activity: Default::default(),
