@@ -6,6 +6,7 @@ use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ports::mutants::{self, Mutant};
 use ports::{Error, Result};
 use tokio::task::{self, JoinError, JoinSet};
 use types::SandboxId;
@@ -69,7 +70,9 @@ impl Reconciler {
         let (views, outage) = match read {
             Ok(read) => read,
             Err(error) => {
-                self.memories.values_mut().for_each(|memory| memory.pulse.forget());
+                if !mutants::is(Mutant::LeasesLostInOutage) {
+                    self.memories.values_mut().for_each(|memory| memory.pulse.forget());
+                }
                 return Err(error);
             }
         };

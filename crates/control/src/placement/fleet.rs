@@ -32,6 +32,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ports::mutants::{self, Mutant};
 use ports::rpc::{Code, Fault, Reason};
 use ports::{Kv, Ports};
 use readmodel::index::Index;
@@ -85,7 +86,10 @@ impl Fleet {
         }
         let give_up = Instant::now() + self.cluster.patience;
         let (mut leases, mut allocations) = (self.leases.changes(), self.allocations.changes());
-        let known = self.allocations.get(sandbox.as_str()).map_or(0, |seen| seen.revision);
+        let known = match mutants::is(Mutant::OldFailure) {
+            true => 0,
+            false => self.allocations.get(sandbox.as_str()).map_or(0, |seen| seen.revision),
+        };
         self.wake(sandbox).await?;
         loop {
             if let Some(epoch) = self.living(sandbox) {

@@ -48,6 +48,7 @@ use super::envelope::{self, Request};
 use super::room::{Permit, Room};
 use super::watch::{Event, Watch, unwatched};
 use super::{Address, Code, Fault, Limits, Reason, traces};
+use crate::mutants::{self, Mutant};
 use crate::{Bus, Delivery, Message, Parcel, Result, Subscription};
 
 /// Refusals that may be on their way at once; beyond that a caller waits for its deadline.
@@ -230,6 +231,9 @@ where
     }
 
     async fn send(&self, reply: &str, answer: Parcel) {
+        if mutants::is(Mutant::DroppedAnswer) && fastrand::u32(..50) == 0 {
+            return;
+        }
         let Err(error) = self.server.bus.publish(reply, answer).await else { return };
         tracing::warn!(service = S::NAME, %error, "an answer cannot be sent");
         self.count(Event::Unanswered);
