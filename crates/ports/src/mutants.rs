@@ -16,8 +16,8 @@ pub enum Mutant {
     DeletionAgainstCreation,
     /// After an outage of the store workers count as lost.
     LeasesLostInOutage,
-    /// What is removed of a conversation is what has its id by then.
-    RemovalByName,
+    /// A message that was asked for before is stored again.
+    AskedAgain,
 }
 
 impl Mutant {
@@ -28,7 +28,7 @@ impl Mutant {
         Self::OldFailure,
         Self::DeletionAgainstCreation,
         Self::LeasesLostInOutage,
-        Self::RemovalByName,
+        Self::AskedAgain,
     ];
 }
 

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ports::mutants::{self, Mutant};
 use ports::retry::{Backoff, while_unavailable};
 use ports::{Bucket, Error, Expect, KvEntry, Versioned};
 use serde::Deserialize;
@@ -212,15 +211,14 @@ impl Index {
     async fn delete_stored(&self, entry: &ConversationState) -> ports::Result<()> {
         let is_own = async || {
             let record = self.read(entry.id).await?;
-            Ok(record.is_some_and(|record| entry.is_of(&record) || mutants::is(Mutant::RemovalByName)))
+            Ok(record.is_some_and(|record| entry.is_of(&record)))
         };
         if !self.remove_logs_if(entry, is_own).await? {
             return Ok(());
         }
         let key = entry.id.hex();
-        let own = |record: &mut Option<ConversationRecord>| {
-            record.take_if(|record| entry.is_of(record) || mutants::is(Mutant::RemovalByName)).is_some()
-        };
+        let own =
+            |record: &mut Option<ConversationRecord>| record.take_if(|record| entry.is_of(record)).is_some();
         self.records().change(&key, own).await?;
         if let Err(error) = self.0.ports.kv.delete(PROJECTIONS, &key, Expect::Anything).await {
             tracing::warn!(conversation.id = %entry.id, %error, "a stored projection is left behind");

@@ -70,7 +70,7 @@ impl Scenario {
         let mut simulation = Simulation::new(world);
         let mut broken = match self {
             Self::Writers => writers::run(&mut simulation, &mut rng),
-            Self::Cluster => cluster::run(&mut simulation, &mut rng),
+            Self::Cluster => cluster::run(&mut simulation, &mut rng, faults.is_empty()),
         };
         broken.append(&mut panics.lock());
         let (trace, took) = (simulation.trace(), simulation.world.now());

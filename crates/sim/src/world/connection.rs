@@ -101,8 +101,14 @@ impl World {
     }
 }
 
-fn room(state: &State) -> Result<()> {
-    match state.network.store_is_full > state.now {
+/// Where there is little room it is left to what ends something.
+fn room(state: &State, records: &[Bytes]) -> Result<()> {
+    const GROWING: [&str; 3] = ["\"MessageEvent\"", "\"ActionEvent\"", "\"ObservationEvent\""];
+    let grows = |record: &Bytes| {
+        let text = String::from_utf8_lossy(record);
+        GROWING.iter().any(|kind| text.contains(kind))
+    };
+    match state.network.store_is_full > state.now && records.iter().any(grows) {
         true => Err(Error::Full("There is no room.".to_owned())),
         false => Ok(()),
     }
@@ -113,7 +119,7 @@ impl EventLog for Connection {
     async fn append(&self, log: &LogId, after: Seq, records: Vec<Bytes>) -> Result<Appended> {
         let log = log.clone();
         self.ask("append", move |state| {
-            room(state)?;
+            room(state, &records)?;
             let appended = state.store.append(&log, after, records.clone())?;
             if log.is_published() {
                 let (subject, mut prev) = (subjects::stored(&log), after);
@@ -179,7 +185,6 @@ impl Kv for Connection {
         ports::fits(value.len())?;
         let (bucket, key) = (bucket.to_owned(), key.to_owned());
         self.ask("put", move |state| {
-            room(state)?;
             let change = state.store.put((&bucket, &key), value, expect, state.now)?;
             state.announce(&bucket, &change);
             match change {

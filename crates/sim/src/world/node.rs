@@ -37,6 +37,8 @@ pub(super) struct Node {
     pub timer: Option<Duration>,
     /// How far its wall clock is ahead.
     pub ahead_ms: i64,
+    /// Until when something was wrong with it.
+    pub ailed: Duration,
     /// Whether faults of nodes may choose it.
     pub is_fair_game: bool,
     pub when_over: Option<Box<dyn FnOnce(&World, Exit) + Send>>,
@@ -63,6 +65,7 @@ impl World {
             stopped_until: None,
             timer: None,
             ahead_ms,
+            ailed: Duration::ZERO,
             is_fair_game: true,
             when_over: Some(Box::new(when_over)),
         });
@@ -73,6 +76,12 @@ impl World {
     /// Has a node look at what has changed beside its ports.
     pub fn wake(&self, node: NodeId) {
         self.lock().ready.insert(node);
+    }
+
+    /// Whether nothing was wrong with a node since a time.
+    #[must_use]
+    pub fn is_innocent(&self, node: NodeId, since: Duration) -> bool {
+        self.lock().nodes.get(node.0).is_some_and(|node| node.ailed <= since)
     }
 
     /// Faults of nodes leave it alone.

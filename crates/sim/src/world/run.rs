@@ -40,6 +40,15 @@ pub fn calm(work: impl FnOnce(&mut Simulation)) {
     machine::hand_back();
 }
 
+impl Drop for Simulation {
+    fn drop(&mut self) {
+        // Nobody waits for what they do.
+        for (_, runtime) in std::mem::take(&mut self.runtimes) {
+            runtime.shutdown_background();
+        }
+    }
+}
+
 impl Simulation {
     #[must_use]
     pub fn new(world: World) -> Self {

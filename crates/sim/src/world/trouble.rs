@@ -35,8 +35,9 @@ impl World {
             | Trouble::IsStopped { whom, .. }
             | Trouble::ClockJumps { whom, .. } => {
                 let Some(victim) = state.victim(whom) else { return };
-                if let Some(node) = state.nodes.get(victim.0) {
+                if let Some(node) = state.nodes.get_mut(victim.0) {
                     tracing::debug!(target: "sim", "it befalls {}", node.name);
+                    node.ailed = node.ailed.max(until(fault.trouble.lasts()));
                 }
                 let ailments = state.network.ailments.entry(victim).or_default();
                 match fault.trouble {
@@ -50,7 +51,7 @@ impl World {
                     }
                     Trouble::ClockJumps { by_ms, .. } => {
                         if let Some(node) = state.nodes.get_mut(victim.0) {
-                            node.ahead_ms += by_ms;
+                            node.ahead_ms = by_ms;
                         }
                     }
                     Trouble::IsKilled { .. } => {

@@ -10,7 +10,7 @@ use types::log::LogRecord;
 use types::placement::{Allocation, Want, Wanted};
 use types::{LogId, SandboxId};
 
-use super::client::Memory;
+use super::client::{Memory, Past};
 use super::engine::Engine;
 use super::tool;
 use crate::world::Store;
@@ -74,26 +74,30 @@ pub fn conversations(store: &Store, now: Duration, memories: &[Memory], broken: 
     let records: BTreeMap<String, Value> = all(store, CONVERSATIONS, now);
     for memory in memories {
         broken.extend(memory.broken.iter().cloned());
-        let logs: Vec<&LogId> = store.logs().filter(|log| log.of_conversation() == Some(memory.id)).collect();
-        if memory.is_deleted {
-            if records.contains_key(&memory.id.hex()) || !logs.is_empty() {
-                broken.push(format!("something is left of {}, which is deleted: {logs:?}", memory.id));
-            }
-            continue;
-        }
-        if !memory.is_done {
-            continue;
-        }
-        let events: Vec<Value> = logs.iter().flat_map(|log| events(store, log)).collect();
-        let texts: Vec<String> = events.iter().filter_map(said).collect();
-        let mut tally = Tally::default();
-        tally.count(&memory.stored, &texts);
-        tally.examine(&events);
-        if !tally.is_clean() {
-            broken.push(format!("{}: {tally}", memory.id));
+        for past in memory.past.iter().take(memory.past.len() - usize::from(!memory.is_done)) {
+            conversation(store, &records, past, broken);
         }
     }
     deeds(store, memories, broken);
+}
+
+fn conversation(store: &Store, records: &BTreeMap<String, Value>, past: &Past, broken: &mut Vec<String>) {
+    let Past { id, stored, is_deleted } = past;
+    let logs: Vec<&LogId> = store.logs().filter(|log| log.of_conversation() == Some(*id)).collect();
+    if *is_deleted {
+        if records.contains_key(&id.hex()) || !logs.is_empty() {
+            broken.push(format!("something is left of {id}, which is deleted: {logs:?}"));
+        }
+        return;
+    }
+    let events: Vec<Value> = logs.iter().flat_map(|log| events(store, log)).collect();
+    let texts: Vec<String> = events.iter().filter_map(said).collect();
+    let mut tally = Tally::default();
+    tally.count(stored, &texts);
+    tally.examine(&events);
+    if !tally.is_clean() {
+        broken.push(format!("{id}: {tally}"));
+    }
 }
 
 /// Each was done once at most, and whatever was done is in the log.
@@ -108,7 +112,9 @@ fn deeds(store: &Store, memories: &[Memory], broken: &mut Vec<String>) {
         if times > 1 {
             broken.push(format!("{name} was done {times} times"));
         }
-        if !stored.contains(&name) && !memories.iter().any(|memory| memory.is_deleted) {
+        if !stored.contains(&name)
+            && !memories.iter().flat_map(|memory| &memory.past).any(|past| past.is_deleted)
+        {
             broken.push(format!("{name} was done and is in no log"));
         }
     }

@@ -22,14 +22,23 @@ const PATIENCE: Duration = Duration::from_secs(100);
 /// What one client knows.
 #[derive(Clone, Debug)]
 pub struct Memory {
-    pub id: ConversationId,
     pub tenant: TenantId,
-    /// Messages that are stored by what it was told, in order.
-    pub stored: Vec<String>,
-    pub is_deleted: bool,
+    /// Nothing goes wrong, so nothing may be refused for a while.
+    pub is_calm: bool,
+    /// Its conversations, one after the other.
+    pub past: Vec<Past>,
     pub is_done: bool,
     /// What it was told and cannot be.
     pub broken: Vec<String>,
+}
+
+/// What it knows of one conversation.
+#[derive(Clone, Debug)]
+pub struct Past {
+    pub id: ConversationId,
+    /// Messages that are stored by what it was told, in order.
+    pub stored: Vec<String>,
+    pub is_deleted: bool,
 }
 
 pub struct Client {
@@ -40,21 +49,31 @@ pub struct Client {
 }
 
 impl Memory {
-    pub fn new(tenant: TenantId) -> Arc<Mutex<Self>> {
-        let (id, stored, broken) = (ConversationId::random(), Vec::new(), Vec::new());
-        Arc::new(Mutex::new(Self { id, tenant, stored, is_deleted: false, is_done: false, broken }))
+    pub fn new(tenant: TenantId, is_calm: bool) -> Arc<Mutex<Self>> {
+        let (past, broken) = (Vec::new(), Vec::new());
+        Arc::new(Mutex::new(Self { tenant, is_calm, past, is_done: false, broken }))
     }
 }
 
 /// A client, until all it wants is done.
 pub async fn work(here: Here, root: &Path, memory: Arc<Mutex<Memory>>) {
-    let Memory { id, tenant, .. } = memory.lock().clone();
-    let client = Client { ports: here.ports.clone(), memory: memory.clone(), id, tenant };
     sleep(Duration::from_millis(fastrand::u64(..10_000))).await;
-    let folder = root.join(["project", "other"][fastrand::usize(..2)]).display().to_string();
+    for _ in 0..fastrand::u32(1..4) {
+        live(&here, root, &memory).await;
+    }
+    memory.lock().is_done = true;
+}
+
+/// One conversation.
+async fn live(here: &Here, root: &Path, memory: &Arc<Mutex<Memory>>) {
+    let (id, tenant) = (ConversationId::random(), memory.lock().tenant.clone());
+    memory.lock().past.push(Past { id, stored: Vec::new(), is_deleted: false });
+    let client = Client { ports: here.ports.clone(), memory: memory.clone(), id, tenant };
+    let folder = root.join(["project", "project", "other"][fastrand::usize(..3)]).display().to_string();
     client.create(folder).await;
-    for number in 0..fastrand::u32(1..6) {
-        sleep(Duration::from_millis(fastrand::u64(..[10, 1_000, 8_000][fastrand::usize(..3)]))).await;
+    for number in 0..fastrand::u32(..6) {
+        let most = [10, 1_000, 8_000, 40_000][fastrand::usize(..4)];
+        sleep(Duration::from_millis(fastrand::u64(..most))).await;
         match fastrand::u32(..8) {
             0 => client.insist(|client| Wish::Pause { id: client.id, tenant: client.tenant.clone() }).await,
             1 => {
@@ -64,11 +83,10 @@ pub async fn work(here: Here, root: &Path, memory: Arc<Mutex<Memory>>) {
             _ => client.say(number).await,
         }
     }
-    match fastrand::u32(..4) {
-        0 => client.delete().await,
-        _ => client.wait_for_rest().await,
+    match fastrand::bool() {
+        true => client.delete().await,
+        false => client.wait_for_rest().await,
     }
-    memory.lock().is_done = true;
 }
 
 impl Client {
@@ -77,6 +95,11 @@ impl Client {
         let answer = self.ports.bus.request(DESK, Parcel::json(json), PATIENCE).await;
         let told = answer.ok().and_then(|answer| serde_json::from_slice(&answer.json).ok());
         tracing::debug!(?wish, ?told, "a client has asked");
+        let is_put_off =
+            matches!(&told, None | Some(Told::Refused(Code::Unavailable | Code::Absent | Code::Internal, _)));
+        if is_put_off && self.memory.lock().is_calm {
+            self.wonder(wish, &format!("{told:?}"));
+        }
         told
     }
 
@@ -104,7 +127,7 @@ impl Client {
         };
         self.insist(wish).await;
         // It is stored before all that is said later.
-        self.memory.lock().stored.extend(text.clone());
+        self.know(|past| past.stored.extend(text.clone()));
     }
 
     async fn say(&self, number: u32) {
@@ -115,7 +138,7 @@ impl Client {
             let once = has_id.then(|| Once { id: event.clone(), again });
             let wish = Wish::Say { id: self.id, tenant: self.tenant.clone(), text: text.clone(), run, once };
             match self.ask(&wish).await {
-                Some(Told::Done) => return self.memory.lock().stored.push(text),
+                Some(Told::Done) => return self.know(|past| past.stored.push(text)),
                 Some(Told::Refused(Code::NotFound, why)) => return self.wonder(&wish, &why),
                 Some(Told::Refused(Code::Internal, why)) => return self.wonder(&wish, &why),
                 _ if has_id => {
@@ -140,7 +163,7 @@ impl Client {
             }
             is_first = false;
         }
-        self.memory.lock().is_deleted = true;
+        self.know(|past| past.is_deleted = true);
     }
 
     async fn wait_for_rest(&self) {
@@ -152,6 +175,12 @@ impl Client {
                 Some(Told::Refused(Code::NotFound, why)) => return self.wonder(&wish, &why),
                 _ => {}
             }
+        }
+    }
+
+    fn know(&self, change: impl FnOnce(&mut Past)) {
+        if let Some(past) = self.memory.lock().past.last_mut() {
+            change(past);
         }
     }
 

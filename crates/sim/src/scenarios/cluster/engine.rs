@@ -13,9 +13,14 @@ use tokio::sync::Notify;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use types::SandboxId;
+use types::buckets::SANDBOXES;
+use types::placement::{Want, Wanted};
 
 use super::worker;
 use crate::world::{Here, NodeId, World};
+
+/// What was wrong so long ago explains nothing any more.
+const FORGOTTEN: Duration = Duration::from_secs(60);
 
 /// Cheap to clone.
 #[derive(Clone)]
@@ -30,12 +35,16 @@ struct State {
     listeners: Vec<(NodeId, Arc<Notify>)>,
     /// Nothing is refused any more.
     is_calm: bool,
+    /// What supervisors have done and must not.
+    broken: Vec<String>,
 }
 
 struct Running {
     node: NodeId,
     stop: CancellationToken,
     is_over: bool,
+    /// Who started it was not told so.
+    is_doubtful: bool,
 }
 
 /// The engine as one supervisor reaches it.
@@ -49,7 +58,8 @@ impl Engine {
     /// With the files of sandboxes in `folder`.
     pub fn new(folder: PathBuf) -> Self {
         let (instances, volumes, listeners) = (BTreeMap::new(), BTreeSet::new(), Vec::new());
-        Self(Arc::new(Mutex::new(State { folder, instances, volumes, listeners, is_calm: false })))
+        let state = State { folder, instances, volumes, listeners, is_calm: false, broken: Vec::new() };
+        Self(Arc::new(Mutex::new(state)))
     }
 
     pub fn reached_from(&self, here: &Here) -> Reached {
@@ -61,6 +71,11 @@ impl Engine {
 
     pub fn calm_down(&self) {
         self.0.lock().is_calm = true;
+    }
+
+    /// What supervisors have done and must not.
+    pub fn broken(&self) -> Vec<String> {
+        self.0.lock().broken.clone()
     }
 
     /// What runs, by sandbox.
@@ -75,7 +90,7 @@ impl Engine {
         self.0.lock().volumes.clone()
     }
 
-    fn start(&self, world: &World, wanted: &Instance) {
+    fn start(&self, world: &World, wanted: &Instance, is_doubtful: bool) {
         let key = (wanted.sandbox.clone(), wanted.epoch.0);
         if self.0.lock().instances.contains_key(&key) {
             return;
@@ -92,7 +107,7 @@ impl Engine {
         let node = world.start(format!("worker {} {}", wanted.sandbox, wanted.epoch.0), work, when_over);
         let mut state = self.0.lock();
         state.volumes.insert(wanted.sandbox.clone());
-        state.instances.insert(key, Running { node, stop, is_over: false });
+        state.instances.insert(key, Running { node, stop, is_over: false, is_doubtful });
     }
 
     /// Asks it to end, or ends it; whether it is gone.
@@ -111,6 +126,25 @@ impl Engine {
             world.kill(node);
         }
         false
+    }
+
+    /// Notes it where a worker is ended by force with which nothing is wrong.
+    fn judge(&self, world: &World, by: NodeId, instance: &Instance) {
+        let key = (instance.sandbox.clone(), instance.epoch.0);
+        let is_plain = |running: &&Running| !running.is_over && !running.is_doubtful;
+        let Some(node) = self.0.lock().instances.get(&key).filter(is_plain).map(|running| running.node)
+        else {
+            return;
+        };
+        let now = world.now();
+        let wanted = world.stored(|store| store.get(SANDBOXES, instance.sandbox.as_str(), now));
+        let wanted = wanted.and_then(|entry| serde_json::from_slice::<Wanted>(&entry.value).ok());
+        let is_wanted = wanted.is_some_and(|wanted| wanted.want == Want::Running);
+        let since = now.saturating_sub(FORGOTTEN);
+        if is_wanted && world.is_innocent(node, since) && world.is_innocent(by, since) {
+            let text = format!("{instance:?} is ended at {now:?}, and nothing was wrong with it");
+            self.0.lock().broken.push(text);
+        }
     }
 
     fn tell(&self, world: &World) {
@@ -169,7 +203,7 @@ impl Driver for Reached {
             return Err(StartError::Failed("It could not be started.".to_owned()));
         }
         let (engine, wanted, is_lost) = (self.engine.clone(), launch.instance.clone(), self.fails(40));
-        self.here.outside(move |world| engine.start(world, &wanted)).await;
+        self.here.outside(move |world| engine.start(world, &wanted, is_lost)).await;
         match is_lost {
             true => Err(StartError::Unavailable("no answer".to_owned())),
             false => Ok(()),
@@ -177,6 +211,10 @@ impl Driver for Reached {
     }
 
     async fn stop(&self, instance: &Instance, grace: Duration) -> Result<()> {
+        if grace.is_zero() {
+            let (engine, instance, by) = (self.engine.clone(), instance.clone(), self.here.node);
+            self.here.outside(move |world| engine.judge(world, by, &instance)).await;
+        }
         let mut waited = Duration::ZERO;
         loop {
             if self.fails(80) {

@@ -29,7 +29,7 @@ use crate::faults::{Kind, Mix};
 use crate::world::{Here, Outcome, Simulation, World};
 
 pub const MIX: Mix = Mix {
-    when: Duration::from_millis(1)..Duration::from_secs(60),
+    when: Duration::from_millis(1)..Duration::from_secs(50),
     most: 10,
     kinds: &[
         (Kind::LosesRequests, 2),
@@ -48,7 +48,10 @@ pub const MIX: Mix = Mix {
 /// All that clients want is done by then.
 const PATIENCE: Duration = Duration::from_secs(1_200);
 /// What is not wanted any more is gone after that.
-const SETTLING: Duration = Duration::from_secs(240);
+const SETTLING: Duration = Duration::from_secs(150);
+
+/// Nobody waits so long for an answer.
+const LONG: Duration = Duration::from_secs(120);
 
 /// How a cluster is made.
 #[derive(Clone)]
@@ -60,10 +63,10 @@ struct Plan {
     engine: Engine,
 }
 
-pub fn run(simulation: &mut Simulation, rng: &mut Rng) -> Vec<String> {
+pub fn run(simulation: &mut Simulation, rng: &mut Rng, is_calm: bool) -> Vec<String> {
     let folder = std::env::temp_dir().join(format!("manyhands-sim-{}", std::process::id()));
     let broken = match make(&folder) {
-        Ok(()) => run_in(simulation, rng, &folder),
+        Ok(()) => run_in(simulation, rng, &folder, is_calm),
         Err(error) => vec![format!("no folder for the world: {error}")],
     };
     let _ = fs::remove_dir_all(&folder);
@@ -78,7 +81,7 @@ fn make(folder: &Path) -> std::io::Result<()> {
     fs::write(git.join("HEAD"), "ref: refs/heads/main\n")
 }
 
-fn run_in(simulation: &mut Simulation, rng: &mut Rng, folder: &Path) -> Vec<String> {
+fn run_in(simulation: &mut Simulation, rng: &mut Rng, folder: &Path, is_calm: bool) -> Vec<String> {
     let policy = [Policy::Shared, Policy::Workspace, Policy::Conversation][rng.usize(..3)];
     let plan = Plan {
         folder: folder.to_owned(),
@@ -95,7 +98,7 @@ fn run_in(simulation: &mut Simulation, rng: &mut Rng, folder: &Path) -> Vec<Stri
     }
     let tenants = ["default", "other"].map(|name| TenantId::parse(name).unwrap_or_default());
     let memories: Vec<Arc<Mutex<Memory>>> =
-        (0..rng.usize(1..=4)).map(|_| Memory::new(tenants[rng.usize(..2)].clone())).collect();
+        (0..rng.usize(1..=4)).map(|_| Memory::new(tenants[rng.usize(..4) / 3].clone(), is_calm)).collect();
     for (number, memory) in memories.iter().enumerate() {
         let (root, memory) = (folder.join("workspace"), memory.clone());
         let work = move |here: Here| async move { client::work(here, &root, memory).await };
@@ -103,6 +106,9 @@ fn run_in(simulation: &mut Simulation, rng: &mut Rng, folder: &Path) -> Vec<Stri
         simulation.world.spare(node);
     }
     let engine = plan.engine.clone();
+    if is_calm {
+        engine.calm_down();
+    }
     simulation.world.after(MIX.when.end, move |_| engine.calm_down());
     let are_done = |_: &World| memories.iter().all(|memory| memory.lock().is_done);
     let outcome = simulation.run(PATIENCE, are_done);
@@ -113,10 +119,11 @@ fn run_in(simulation: &mut Simulation, rng: &mut Rng, folder: &Path) -> Vec<Stri
     }
     simulation.run(SETTLING, |_| false);
     let (now, world) = (simulation.world.now(), &simulation.world);
-    broken.extend(plan.waiting.since(now - Duration::from_secs(120), |node| world.is_there(node)));
-    broken.extend(world.unanswered(now - Duration::from_secs(120)));
+    broken.extend(plan.waiting.since(now.saturating_sub(LONG), |node| world.is_there(node)));
+    broken.extend(world.unanswered(now.saturating_sub(LONG)));
     let memories: Vec<Memory> = memories.iter().map(|memory| memory.lock().clone()).collect();
     world.stored(|store| {
+        broken.extend(plan.engine.broken());
         check::sandboxes(store, now, &plan.engine, plan.warm, &mut broken);
         check::conversations(store, now, &memories, &mut broken);
     });
@@ -141,7 +148,7 @@ fn supervise(world: &World, plan: &Plan, name: String) {
         let cluster = supervisor::Cluster {
             name: "sim".to_owned(),
             warm_workers,
-            idle_limit: Some(Duration::from_secs(90)),
+            idle_limit: Some(Duration::from_secs(30)),
             limits: supervisor::Limits::default(),
             ends_workers: false,
             minter: Arc::new(NoCredentials),
