@@ -84,7 +84,7 @@ impl Mix {
     /// The faults of one world, in the order of time.
     #[must_use]
     pub fn draw(&self, rng: &mut Rng) -> Vec<Fault> {
-        let count = rng.usize(0..=self.most);
+        let count = if rng.u32(..5) == 0 { 0 } else { rng.usize(1..=self.most) };
         let mut faults: Vec<Fault> = (0..count)
             .map(|number| Fault { number, at: between(rng, &self.when), trouble: self.trouble(rng) })
             .collect();

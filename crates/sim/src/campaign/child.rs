@@ -17,7 +17,7 @@ pub struct Ended {
 }
 
 impl Child {
-    /// Does `work` in a copy of this process, which ends after `patience` in any case. To be called by the only thread there is.
+    /// Does `work` in a copy of this process, which may take `patience` of a processor's time. To be called by the only thread there is.
     ///
     /// # Errors
     /// Where the system gives no more processes or files.
@@ -28,9 +28,7 @@ impl Child {
         match id {
             0 => {
                 drop(words);
-                let seconds = u32::try_from(patience.as_secs()).unwrap_or(u32::MAX);
-                // SAFETY: it only asks for a signal, which ends this process.
-                unsafe { libc::alarm(seconds) };
+                end_after(patience);
                 let said = catch_unwind(AssertUnwindSafe(work)).unwrap_or_default();
                 let is_told = says.write_all(said.as_bytes()).is_ok();
                 // SAFETY: nothing of this process has to be put in order: its parent does that.
@@ -48,6 +46,13 @@ impl Child {
     pub fn words(&mut self) -> &mut PipeReader {
         &mut self.words
     }
+}
+
+/// Has the system end this process once it has used so much of a processor's time: other work may keep it waiting.
+fn end_after(patience: Duration) {
+    let limit = libc::rlimit { rlim_cur: patience.as_secs(), rlim_max: patience.as_secs() };
+    // SAFETY: it reads the limit, which is there.
+    unsafe { libc::setrlimit(libc::RLIMIT_CPU, &raw const limit) };
 }
 
 /// Waits until one has ended; `None` where there is none.

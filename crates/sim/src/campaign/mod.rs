@@ -13,7 +13,7 @@ use progress::Progress;
 
 use crate::scenarios::{Report, Scenario};
 
-/// What one world may take on a real clock.
+/// What one world may take of a processor's time.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What a child says fits into a pipe.

@@ -5,8 +5,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use ports::{Appended, Change, Error, Expect, Extent, KvEntry, Record, Result};
-use types::buckets::lifetime;
+use types::buckets::{ALLOCATIONS, lifetime};
 use types::{BashScope, LogId, SandboxId, Seq};
+
+/// In the JSON of an allocation.
+const FAILED: &[u8] = br#""failure":{"#;
 
 #[derive(Default)]
 pub struct Store {
@@ -15,6 +18,8 @@ pub struct Store {
     logs: BTreeMap<LogId, Vec<Record>>,
     revision: u64,
     buckets: BTreeMap<String, BTreeMap<String, Value>>,
+    /// When the supervisor has noted that there is no worker.
+    failures: Vec<Duration>,
 }
 
 struct Value {
@@ -54,6 +59,12 @@ impl Store {
             is_first || bytes <= MOST_BYTES
         };
         records.iter().skip(from).take(limit).take_while(fits).cloned().collect()
+    }
+
+    /// Whether the supervisor has noted since a time that there is no worker.
+    #[must_use]
+    pub fn has_failed_since(&self, time: Duration) -> bool {
+        self.failures.last().is_some_and(|last| *last >= time)
     }
 
     /// All of a log.
@@ -130,6 +141,9 @@ impl Store {
         self.revision += 1;
         let entry = KvEntry { revision: self.revision, value };
         let until = lifetime(bucket).map(|lifetime| now + lifetime);
+        if bucket == ALLOCATIONS && entry.value.windows(FAILED.len()).any(|part| part == FAILED) {
+            self.failures.push(now);
+        }
         let values = self.buckets.entry(bucket.to_owned()).or_default();
         values.insert(key.to_owned(), Value { entry: entry.clone(), until });
         Ok(Change::Put { key: key.to_owned(), entry })

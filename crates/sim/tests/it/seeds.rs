@@ -9,3 +9,14 @@ fn what_is_promised_holds_in_the_worlds_of_two_thousand_seeds() {
     let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");
 }
+
+#[test]
+fn seeds_that_failed_once_do_not_fail_again() {
+    for line in include_str!("../../corpus.txt").lines().filter(|line| !line.starts_with('#')) {
+        let (scenario, seed) = line.split_once(' ').unwrap();
+        let mut sim = Command::new(env!("CARGO_BIN_EXE_sim"));
+        let output =
+            sim.args(["--scenario", scenario, "--seed", seed]).env("RUST_LOG", "off").output().unwrap();
+        assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stdout));
+    }
+}

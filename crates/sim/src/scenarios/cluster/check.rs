@@ -13,10 +13,16 @@ use types::{LogId, SandboxId};
 use super::client::{Memory, Past};
 use super::engine::Engine;
 use super::tool;
-use crate::world::Store;
+use crate::world::{Simulation, Store};
 
-/// Sandboxes are what is wanted, each with one worker, and each is somebody's.
-pub fn sandboxes(store: &Store, now: Duration, engine: &Engine, warm: usize, broken: &mut Vec<String>) {
+/// What is wrong with sandboxes: they are what is wanted, each with one worker, and each is somebody's.
+pub fn homeless(simulation: &Simulation, engine: &Engine, warm: usize) -> Vec<String> {
+    let (now, mut broken) = (simulation.world.now(), Vec::new());
+    simulation.world.stored(|store| sandboxes(store, now, engine, warm, &mut broken));
+    broken
+}
+
+fn sandboxes(store: &Store, now: Duration, engine: &Engine, warm: usize, broken: &mut Vec<String>) {
     let wanted: BTreeMap<String, Wanted> = all(store, SANDBOXES, now);
     let allocations: BTreeMap<String, Allocation> = all(store, ALLOCATIONS, now);
     let places: BTreeMap<String, SandboxId> = all(store, PLACES, now);

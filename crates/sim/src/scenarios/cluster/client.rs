@@ -57,7 +57,7 @@ impl Memory {
 
 /// A client, until all it wants is done.
 pub async fn work(here: Here, root: &Path, memory: Arc<Mutex<Memory>>) {
-    sleep(Duration::from_millis(fastrand::u64(..10_000))).await;
+    sleep(Duration::from_millis(fastrand::u64(1_000..10_000))).await;
     for _ in 0..fastrand::u32(1..4) {
         live(&here, root, &memory).await;
     }

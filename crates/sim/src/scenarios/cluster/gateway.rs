@@ -29,6 +29,9 @@ use crate::world::{Here, NodeId};
 /// Where clients ask; of all gateways one answers.
 pub const DESK: &str = "front.desk";
 
+/// A gateway has heard by then of what others have stored.
+const HEARD_OF: Duration = Duration::from_secs(1);
+
 /// What a client asks for.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Wish {
@@ -52,20 +55,49 @@ pub enum Told {
 
 /// Who waits at the desks, and since when. Cheap to clone.
 #[derive(Clone, Default)]
-pub struct Waiting(Arc<Mutex<BTreeMap<u64, (NodeId, Duration, String)>>>);
+pub struct Waiting(Arc<Mutex<Desks>>);
+
+#[derive(Default)]
+struct Desks {
+    waiting: BTreeMap<u64, (NodeId, Duration, String)>,
+    last: u64,
+    broken: Vec<String>,
+}
 
 impl Waiting {
     fn begin(&self, here: &Here, wish: &Wish) -> u64 {
-        let mut all = self.0.lock();
-        let number = all.last_key_value().map_or(0, |(last, _)| last + 1);
-        all.insert(number, (here.node, here.world.now(), format!("{wish:?}")));
+        let mut desks = self.0.lock();
+        desks.last += 1;
+        let number = desks.last;
+        desks.waiting.insert(number, (here.node, here.world.now(), format!("{wish:?}")));
         number
+    }
+
+    fn end(&self, here: &Here, number: u64, fault: Option<&Fault>) {
+        let Some((node, since, wish)) = self.0.lock().waiting.remove(&number) else { return };
+        let is_about_start = fault.is_some_and(|fault| fault.code == Code::Absent && fault.reason.is_none());
+        if !is_about_start || !here.world.is_innocent(node, since.saturating_sub(HEARD_OF)) {
+            return;
+        }
+        let heard = since.saturating_sub(HEARD_OF);
+        if !here.world.stored(|store| store.has_failed_since(heard)) {
+            let text = format!(
+                "told at {:?} of a failure from before {since:?}, {fault:?}: {wish}",
+                here.world.now()
+            );
+            self.0.lock().broken.push(text);
+        }
+    }
+
+    /// What was answered and was not true.
+    pub fn broken(&self) -> Vec<String> {
+        self.0.lock().broken.clone()
     }
 
     /// Those who wait for longer than anybody should, of gateways that are there.
     pub fn since(&self, before: Duration, is_there: impl Fn(NodeId) -> bool) -> Vec<String> {
-        let all = self.0.lock();
-        let long = all.values().filter(|(node, since, _)| *since < before && is_there(*node));
+        let desks = self.0.lock();
+        let long = desks.waiting.values().filter(|(node, since, _)| *since < before && is_there(*node));
         long.map(|(_, since, wish)| format!("nobody has answered since {since:?}: {wish}")).collect()
     }
 }
@@ -91,11 +123,10 @@ pub async fn work(here: Here, folder: PathBuf, policy: Policy, waiting: Waiting)
         let (here, control, waiting) = (here.clone(), control.clone(), waiting.clone());
         tokio::spawn(async move {
             let number = waiting.begin(&here, &wish);
-            let told = fulfil(&control, wish)
-                .await
-                .unwrap_or_else(|fault| Told::Refused(fault.code, fault.to_string()));
+            let outcome = fulfil(&control, wish).await;
+            waiting.end(&here, number, outcome.as_ref().err());
+            let told = outcome.unwrap_or_else(|fault| Told::Refused(fault.code, fault.to_string()));
             answer(&here.ports, &reply, &told).await;
-            waiting.0.lock().remove(&number);
         });
     }
 }

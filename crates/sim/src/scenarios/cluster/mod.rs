@@ -53,6 +53,9 @@ const SETTLING: Duration = Duration::from_secs(150);
 /// Nobody waits so long for an answer.
 const LONG: Duration = Duration::from_secs(120);
 
+/// After that what is left over is gone as well.
+const HOURS: Duration = Duration::from_secs(9_000);
+
 /// How a cluster is made.
 #[derive(Clone)]
 struct Plan {
@@ -118,15 +121,20 @@ fn run_in(simulation: &mut Simulation, rng: &mut Rng, folder: &Path, is_calm: bo
         broken.push(format!("{waiting} clients wait still: {outcome:?}"));
     }
     simulation.run(SETTLING, |_| false);
+    if !check::homeless(simulation, &plan.engine, plan.warm).is_empty() {
+        // Whoever looks for what nobody needs does so once an hour.
+        simulation.run(HOURS, |_| false);
+    }
+    broken.extend(check::homeless(simulation, &plan.engine, plan.warm));
     let (now, world) = (simulation.world.now(), &simulation.world);
     broken.extend(plan.waiting.since(now.saturating_sub(LONG), |node| world.is_there(node)));
     broken.extend(world.unanswered(now.saturating_sub(LONG)));
     let memories: Vec<Memory> = memories.iter().map(|memory| memory.lock().clone()).collect();
     world.stored(|store| {
-        broken.extend(plan.engine.broken());
-        check::sandboxes(store, now, &plan.engine, plan.warm, &mut broken);
         check::conversations(store, now, &memories, &mut broken);
     });
+    broken.extend(plan.engine.broken());
+    broken.extend(plan.waiting.broken());
     broken
 }
 
