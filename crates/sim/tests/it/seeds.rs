@@ -3,9 +3,19 @@
 use std::process::Command;
 
 #[test]
-fn what_is_promised_holds_in_the_worlds_of_two_thousand_seeds() {
+fn what_is_promised_of_a_log_holds_in_the_worlds_of_two_thousand_seeds() {
+    holds("writers", "2000");
+}
+
+/// Of each of them a debug build needs a third of a second; a release build runs as many as one likes.
+#[test]
+fn what_is_promised_of_a_cluster_holds_in_the_worlds_of_a_hundred_seeds() {
+    holds("cluster", "100");
+}
+
+fn holds(scenario: &str, seeds: &str) {
     let mut sim = Command::new(env!("CARGO_BIN_EXE_sim"));
-    let output = sim.args(["--seeds", "2000"]).output().unwrap();
+    let output = sim.args(["--scenario", scenario, "--seeds", seeds]).output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");
 }
