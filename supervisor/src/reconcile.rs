@@ -6,7 +6,6 @@ use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ports::mutants::{self, Mutant};
 use ports::{Error, Result};
 use tokio::task::{self, JoinError, JoinSet};
 use types::SandboxId;
@@ -70,9 +69,7 @@ impl Reconciler {
         let (views, outage) = match read {
             Ok(read) => read,
             Err(error) => {
-                if !mutants::is(Mutant::LeasesLostInOutage) {
-                    self.memories.values_mut().for_each(|memory| memory.pulse.forget());
-                }
+                self.memories.values_mut().for_each(|memory| memory.pulse.forget());
                 return Err(error);
             }
         };

@@ -14,20 +14,17 @@ pub enum Mutant {
     OldFailure,
     /// A sandbox is given up by what was read of it some time ago.
     DeletionAgainstCreation,
-    /// After an outage of the store workers count as lost.
-    LeasesLostInOutage,
     /// A message that was asked for before is stored again.
     AskedAgain,
 }
 
 impl Mutant {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 6] = [
         Self::UnfencedWriter,
         Self::DroppedAnswer,
         Self::PauseIgnoresCalls,
         Self::OldFailure,
         Self::DeletionAgainstCreation,
-        Self::LeasesLostInOutage,
         Self::AskedAgain,
     ];
 }

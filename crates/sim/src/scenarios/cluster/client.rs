@@ -5,12 +5,15 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::StreamExt;
 use parking_lot::Mutex;
 use ports::rpc::Code;
-use ports::{Parcel, Ports};
+use ports::{Change, Parcel, Ports};
 use tokio::time::sleep;
+use types::buckets::SANDBOXES;
 use types::calls::Once;
 use types::conversation::Status;
+use types::placement::{Want, Wanted};
 use types::{ConversationId, EventId, TenantId};
 
 use super::gateway::{DESK, Told, Wish};
@@ -74,7 +77,11 @@ async fn live(here: &Here, root: &Path, memory: &Arc<Mutex<Memory>>) {
     for number in 0..fastrand::u32(..6) {
         let most = [10, 1_000, 8_000, 40_000][fastrand::usize(..4)];
         sleep(Duration::from_millis(fastrand::u64(..most))).await;
-        match fastrand::u32(..8) {
+        match fastrand::u32(..9) {
+            8 => {
+                client.wait_for_a_pause().await;
+                client.say(number).await;
+            }
             0 => client.insist(|client| Wish::Pause { id: client.id, tenant: client.tenant.clone() }).await,
             1 => {
                 client.insist(|client| Wish::Interrupt { id: client.id, tenant: client.tenant.clone() }).await
@@ -128,6 +135,19 @@ impl Client {
         self.insist(wish).await;
         // It is stored before all that is said later.
         self.know(|past| past.stored.extend(text.clone()));
+    }
+
+    /// Until a sandbox is about to be paused, any, or for as long as that may take: the worst moment to come.
+    async fn wait_for_a_pause(&self) {
+        let Ok(mut changes) = self.ports.kv.watch(SANDBOXES).await else { return };
+        let is_pause = |change: &Change| match change {
+            Change::Put { entry, .. } => serde_json::from_slice::<Wanted>(&entry.value)
+                .is_ok_and(|wanted| wanted.want == Want::Paused && wanted.quiet_after.is_some()),
+            Change::Deleted { .. } | Change::Lagged => false,
+        };
+        let paused = async { while changes.next().await.is_some_and(|change| !is_pause(&change)) {} };
+        // Where none comes it is said all the same.
+        let _ = tokio::time::timeout(Duration::from_secs(60), paused).await;
     }
 
     async fn say(&self, number: u32) {
