@@ -7,6 +7,7 @@ use outbound::Outbound;
 use ports::rpc::{Watch, unwatched};
 use telemetry::metrics::{Metrics, Work};
 use tokio_util::sync::CancellationToken;
+use tools::Catalogue;
 use types::placement::CommandUser;
 use types::{Epoch, SandboxId};
 
@@ -64,6 +65,8 @@ pub struct Config {
     pub editor: Option<EditorConfig>,
     /// Where skills and plugins are.
     pub extensions: ExtensionConfig,
+    /// The tools that agents may have.
+    pub catalogue: Catalogue,
     /// Calls the servers of secrets, and fetches what extensions name.
     pub outbound: Outbound,
     /// Cancelled by the worker once it answers calls.
@@ -108,6 +111,7 @@ impl Config {
             leased: false,
             editor: None,
             extensions: ExtensionConfig::default(),
+            catalogue: Catalogue::standard(),
             outbound: Outbound::default(),
             answers: CancellationToken::new(),
             work: Metrics::default().work,

@@ -17,6 +17,7 @@ pub mod feed;
 mod kv;
 pub mod leader;
 pub mod log;
+pub mod mutants;
 pub mod retry;
 pub mod rpc;
 pub mod storage;

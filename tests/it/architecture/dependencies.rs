@@ -8,7 +8,7 @@ use serde_json::Value;
 const PREFIX: &str = "manyhands-";
 
 /// What each crate of ours uses of the others: all of it, and nothing that is not so.
-const USES: [(&str, &[&str]); 23] = [
+const USES: [(&str, &[&str]); 24] = [
     ("types", &[]),
     ("ports", &["types"]),
     ("trees", &[]),
@@ -63,6 +63,23 @@ const USES: [(&str, &[&str]); 23] = [
             "telemetry",
             "tools",
             "child-environment",
+        ],
+    ),
+    (
+        "sim",
+        &[
+            "control",
+            "llm",
+            "outbound",
+            "ports",
+            "readmodel",
+            "supervisor",
+            "telemetry",
+            "testing",
+            "tools",
+            "types",
+            "vault",
+            "worker",
         ],
     ),
     ("testing", &[]),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use agent::{Input, Refusal};
+use ports::mutants::{self, Mutant};
 use ports::rpc::{Code, Fault, Reason};
 use serde_json::Value;
 use tracing::Instrument;
@@ -181,7 +182,8 @@ impl Actor {
 
     /// Whether the log has the message of an earlier call that was the same.
     fn has_been_told(&self, once: Option<&Once>) -> bool {
-        once.is_some_and(|once| once.again && self.agent.has_message(&once.id))
+        let is_forgotten = mutants::is(Mutant::AskedAgain);
+        once.is_some_and(|once| once.again && !is_forgotten && self.agent.has_message(&once.id))
     }
 
     fn accept(&mut self, reply: Reply) -> Result<(), End> {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use agent::{Agent, Setup};
 use bytes::Bytes;
 use ports::rpc::{self, Address, Code, Fault, Reason};
-use tools::{Catalogue, ToolContext, ToolSet};
+use tools::{ToolContext, ToolSet};
 use types::agent::AgentConfig;
 use types::calls::{RecordCall, WorkingCopy};
 use types::time::millis;
@@ -128,8 +128,8 @@ fn furnish(shared: &Shared, copy: &WorkingCopy, config: &AgentConfig) -> Result<
         secrets: Arc::new(Hidden { secrets: Arc::clone(&secrets), keeper }),
         environment: vec![shared.guards.commands.mark(copy.conversation)],
     };
-    let catalogue = Catalogue::standard();
-    let tools = ToolSet::new(&catalogue, &config.tools, &config.include_default_tools, &context)
+    let catalogue = &shared.config.catalogue;
+    let tools = ToolSet::new(catalogue, &config.tools, &config.include_default_tools, &context)
         .map_err(|error| invalid(error.to_string()))?;
     Ok(KeptShell { tools: Arc::new(tools), secrets, _busy: None })
 }

@@ -24,17 +24,21 @@ use types::{ConversationId, LogId, SandboxId};
 /// How long a promise may take to come true.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Makes a named test of every promise, or of those of some ports: `contract_tests!(make, log bus)`.
+/// Makes a named test of every promise, or of those of some ports: `contract_tests!(make, log bus)`. With
+/// `contract_tests!(in run)` each is run by `run`, which is given a function from ports to what is to be done with them.
 #[macro_export]
 macro_rules! contract_tests {
     ($make:ident) => {
         $crate::contract_tests!($make, log kv bucket bus rpc);
     };
-    ($make:ident, $($group:ident)+) => {
-        $($crate::contract_tests!(@$group $make);)+
+    (in $run:ident) => {
+        $crate::contract_tests!([$run], log kv bucket bus rpc);
     };
-    (@log $make:ident) => {
-        $crate::contract_tests!($make, log:
+    ($how:tt, $($group:ident)+) => {
+        $($crate::contract_tests!(@$group $how);)+
+    };
+    (@log $how:tt) => {
+        $crate::contract_tests!($how, log:
             an_append_after_the_tail_is_stored_in_order,
             an_append_elsewhere_conflicts_and_names_the_tail,
             of_racing_appends_one_wins,
@@ -58,8 +62,8 @@ macro_rules! contract_tests {
             large_and_strange_records_come_back_unchanged,
         );
     };
-    (@kv $make:ident) => {
-        $crate::contract_tests!($make, kv:
+    (@kv $how:tt) => {
+        $crate::contract_tests!($how, kv:
             a_value_comes_back_with_its_revision,
             a_key_is_created_once,
             only_the_current_revision_can_be_replaced,
@@ -75,8 +79,8 @@ macro_rules! contract_tests {
             the_largest_value_comes_back_and_a_larger_one_is_refused,
         );
     };
-    (@bucket $make:ident) => {
-        $crate::contract_tests!($make, bucket:
+    (@bucket $how:tt) => {
+        $crate::contract_tests!($how, bucket:
             of_many_who_change_a_value_none_loses_its_change,
             of_those_who_make_a_value_one_is_told_so,
             a_change_decides_from_what_is_stored_and_may_remove_it,
@@ -84,8 +88,8 @@ macro_rules! contract_tests {
             what_cannot_be_read_is_told_of_and_holds_up_nothing,
         );
     };
-    (@bus $make:ident) => {
-        $crate::contract_tests!($make, bus:
+    (@bus $how:tt) => {
+        $crate::contract_tests!($how, bus:
             a_message_reaches_every_matching_pattern_once,
             messages_of_one_publisher_arrive_in_order,
             of_a_group_one_member_gets_each_message,
@@ -98,8 +102,8 @@ macro_rules! contract_tests {
             a_slow_subscriber_is_told_that_it_lags_and_goes_on,
         );
     };
-    (@rpc $make:ident) => {
-        $crate::contract_tests!($make, rpc:
+    (@rpc $how:tt) => {
+        $crate::contract_tests!($how, rpc:
             a_call_carries_body_and_blob_both_ways,
             a_fault_arrives_as_it_was_given,
             a_call_nobody_serves_is_unavailable,
@@ -125,6 +129,16 @@ macro_rules! contract_tests {
                 async fn $promise() {
                     let (ports, _keep_alive) = super::$make().await;
                     $crate::contract::$group::$promise(ports).await;
+                }
+            )*
+        }
+    };
+    ([$run:ident], $group:ident: $($promise:ident,)*) => {
+        mod $group {
+            $(
+                #[test]
+                fn $promise() {
+                    super::$run($crate::contract::$group::$promise);
                 }
             )*
         }

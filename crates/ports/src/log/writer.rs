@@ -42,14 +42,13 @@ use types::log::{Control, LogRecord};
 use types::{Epoch, LogId, Seq};
 
 use super::Pages;
+use crate::mutants::{self, Mutant};
 use crate::{Appended, Error, EventLog, Record, Result};
 
 /// After this an append counts as unanswered.
 const APPEND_DEADLINE: Duration = Duration::from_secs(30);
 /// Records of one read.
 const PAGE: usize = 1_000;
-/// Whether stale writers write all the same: a build that tests must find fault with.
-const UNFENCED: bool = cfg!(feature = "unfenced");
 
 pub struct LogWriter {
     log: Arc<dyn EventLog>,
@@ -168,7 +167,7 @@ impl LogWriter {
     /// # Cancel safety
     /// After a drop the batch may or may not be stored; storing it again tells.
     pub async fn store(&mut self, batch: &Batch) -> std::result::Result<Appended, Trouble> {
-        if UNFENCED {
+        if is_unfenced() {
             self.tail = self.log.tail(&self.id).await?;
         }
         let append = self.log.append(&self.id, self.tail, batch.records.clone());
@@ -278,7 +277,7 @@ impl LogWriter {
             newest = newest.max(page.iter().filter_map(fence_of).max());
         }
         let is_newer = newest.is_some_and(|newest| newest > self.epoch);
-        Ok(if is_newer && !UNFENCED { Loss::Fenced } else { Loss::Changed })
+        Ok(if is_newer && !is_unfenced() { Loss::Fenced } else { Loss::Changed })
     }
 
     async fn read_on(&mut self, mut visit: impl FnMut(&Record)) -> std::result::Result<(), Trouble> {
@@ -300,8 +299,13 @@ impl LogWriter {
     }
 
     fn is_fenced(&self) -> bool {
-        self.newest_fence.is_some_and(|newest| newest > self.epoch) && !UNFENCED
+        self.newest_fence.is_some_and(|newest| newest > self.epoch) && !is_unfenced()
     }
+}
+
+/// Whether stale writers write all the same: a build that tests must find fault with.
+fn is_unfenced() -> bool {
+    cfg!(feature = "unfenced") || mutants::is(Mutant::UnfencedWriter)
 }
 
 fn hash(record: &[u8]) -> Hash {

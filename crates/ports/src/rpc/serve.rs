@@ -52,6 +52,7 @@ use super::envelope::{self, Request};
 use super::room::{Permit, Room};
 use super::watch::{Event, Watch, unwatched};
 use super::{Address, Code, Fault, Limits, Reason, traces};
+use crate::mutants::{self, Mutant};
 use crate::retry::Backoff;
 use crate::{Bus, Delivery, Error, Message, Parcel, Result, Subscription};
 
@@ -247,6 +248,9 @@ where
     }
 
     async fn send(&self, reply: &str, answer: Parcel, give_up: Instant) {
+        if mutants::is(Mutant::DroppedAnswer) && fastrand::u32(..50) == 0 {
+            return;
+        }
         let Err(error) = self.publish(reply, answer, give_up).await else { return };
         tracing::warn!(service = S::NAME, %error, "an answer cannot be sent");
         self.count(Event::Unanswered);

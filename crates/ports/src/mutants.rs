@@ -1,0 +1,52 @@
+//! Defects that the simulator must find, each the opposite of a rule that something depends on. They are in builds with the
+//! feature `mutants` alone, and there only the one that was chosen.
+
+/// One of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mutant {
+    /// Stale incarnations write on.
+    UnfencedWriter,
+    /// Of the answers that services give, some are never sent.
+    DroppedAnswer,
+    /// A sandbox is paused although its worker was called meanwhile.
+    PauseIgnoresCalls,
+    /// Who wakes a sandbox is told why it failed before.
+    OldFailure,
+    /// A sandbox is given up by what was read of it some time ago.
+    DeletionAgainstCreation,
+    /// A message that was asked for before is stored again.
+    AskedAgain,
+}
+
+impl Mutant {
+    pub const ALL: [Self; 6] = [
+        Self::UnfencedWriter,
+        Self::DroppedAnswer,
+        Self::PauseIgnoresCalls,
+        Self::OldFailure,
+        Self::DeletionAgainstCreation,
+        Self::AskedAgain,
+    ];
+}
+
+/// Whether this is a build with that defect, and it was chosen.
+#[cfg(feature = "mutants")]
+#[must_use]
+pub fn is(mutant: Mutant) -> bool {
+    CHOSEN.get() == Some(&mutant)
+}
+
+#[cfg(not(feature = "mutants"))]
+#[must_use]
+pub const fn is(_: Mutant) -> bool {
+    false
+}
+
+#[cfg(feature = "mutants")]
+static CHOSEN: std::sync::OnceLock<Mutant> = std::sync::OnceLock::new();
+
+/// Has this process have a defect. The first choice holds.
+#[cfg(feature = "mutants")]
+pub fn choose(mutant: Mutant) {
+    let _ = CHOSEN.set(mutant);
+}

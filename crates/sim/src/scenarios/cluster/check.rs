@@ -1,0 +1,156 @@
+//! What must be true of a cluster at rest.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use serde_json::Value;
+use testing::history::Tally;
+use types::buckets::{ALLOCATIONS, CONVERSATIONS, PLACES, SANDBOXES};
+use types::log::LogRecord;
+use types::placement::{Allocation, Want, Wanted};
+use types::{LogId, SandboxId};
+
+use super::client::{Memory, Past};
+use super::engine::Engine;
+use super::tool;
+use crate::world::{Simulation, Store};
+
+/// What is wrong with sandboxes: they are what is wanted, each with one worker, and each is somebody's.
+pub fn homeless(simulation: &Simulation, engine: &Engine, warm: usize) -> Vec<String> {
+    let (now, mut broken) = (simulation.world.now(), Vec::new());
+    simulation.world.stored(|store| sandboxes(store, now, engine, warm, &mut broken));
+    broken
+}
+
+fn sandboxes(store: &Store, now: Duration, engine: &Engine, warm: usize, broken: &mut Vec<String>) {
+    let wanted: BTreeMap<String, Wanted> = all(store, SANDBOXES, now);
+    let allocations: BTreeMap<String, Allocation> = all(store, ALLOCATIONS, now);
+    let places: BTreeMap<String, SandboxId> = all(store, PLACES, now);
+    let mut running: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+    for instance in engine.running() {
+        running.entry(instance.sandbox.to_string()).or_default().push(instance.epoch.0);
+    }
+    for (sandbox, epochs) in &running {
+        match wanted.get(sandbox).map(|wanted| wanted.want) {
+            Some(Want::Running) if epochs.len() == 1 => {}
+            want => {
+                broken.push(format!("sandbox {sandbox}, of which {want:?} is wanted, has workers {epochs:?}"))
+            }
+        }
+        let epoch = allocations.get(sandbox).map(|allocation| allocation.epoch.0);
+        if epochs.last() != epoch.as_ref() {
+            broken.push(format!("sandbox {sandbox}: worker {epochs:?} runs, and {epoch:?} is arranged"));
+        }
+    }
+    let mut unclaimed = 0;
+    for (sandbox, Wanted { tenant, place, want, .. }) in &wanted {
+        let failure = allocations.get(sandbox).and_then(|allocation| allocation.failure.clone());
+        if *want == Want::Running
+            && !running.contains_key(sandbox)
+            && !failure.is_some_and(|failure| failure.is_final)
+        {
+            broken.push(format!("sandbox {sandbox} is wanted and has no worker"));
+        }
+        if *want == Want::Deleted {
+            broken.push(format!("sandbox {sandbox} is to be deleted and is there"));
+        }
+        let Some(tenant) = tenant else {
+            unclaimed += 1;
+            continue;
+        };
+        let is_named = places
+            .iter()
+            .any(|(key, named)| named.as_str() == sandbox && key.starts_with(&format!("{tenant}.")));
+        if !is_named {
+            broken.push(format!("sandbox {sandbox} of {tenant} is at no place: {place}"));
+        }
+    }
+    if unclaimed != warm {
+        broken.push(format!("{unclaimed} sandboxes are warm, and not {warm}"));
+    }
+    for volume in engine.volumes() {
+        if !wanted.contains_key(volume.as_str()) {
+            broken.push(format!("files of sandbox {volume} are left"));
+        }
+    }
+}
+
+/// What clients were told of their conversations is so.
+pub fn conversations(store: &Store, now: Duration, memories: &[Memory], broken: &mut Vec<String>) {
+    let records: BTreeMap<String, Value> = all(store, CONVERSATIONS, now);
+    for memory in memories {
+        broken.extend(memory.broken.iter().cloned());
+        for past in memory.past.iter().take(memory.past.len() - usize::from(!memory.is_done)) {
+            conversation(store, &records, past, broken);
+        }
+    }
+    deeds(store, memories, broken);
+}
+
+fn conversation(store: &Store, records: &BTreeMap<String, Value>, past: &Past, broken: &mut Vec<String>) {
+    let Past { id, stored, is_deleted } = past;
+    let logs: Vec<&LogId> = store.logs().filter(|log| log.of_conversation() == Some(*id)).collect();
+    if *is_deleted {
+        if records.contains_key(&id.hex()) || !logs.is_empty() {
+            broken.push(format!("something is left of {id}, which is deleted: {logs:?}"));
+        }
+        return;
+    }
+    let events: Vec<Value> = logs.iter().flat_map(|log| events(store, log)).collect();
+    let texts: Vec<String> = events.iter().filter_map(said).collect();
+    let mut tally = Tally::default();
+    tally.count(stored, &texts);
+    tally.examine(&events);
+    if !tally.is_clean() {
+        broken.push(format!("{id}: {tally}"));
+    }
+}
+
+/// Each was done once at most, and whatever was done is in the log.
+fn deeds(store: &Store, memories: &[Memory], broken: &mut Vec<String>) {
+    let mut stored = BTreeSet::new();
+    for log in store.logs().filter(|log| matches!(log, LogId::Conversation { .. })) {
+        for event in events(store, log).iter().filter(|event| event["kind"] == "ActionEvent") {
+            stored.extend(event["action"]["name"].as_str().map(str::to_owned));
+        }
+    }
+    for (name, times) in tool::done() {
+        if times > 1 {
+            broken.push(format!("{name} was done {times} times"));
+        }
+        if !stored.contains(&name)
+            && !memories.iter().flat_map(|memory| &memory.past).any(|past| past.is_deleted)
+        {
+            broken.push(format!("{name} was done and is in no log"));
+        }
+    }
+}
+
+fn events(store: &Store, log: &LogId) -> Vec<Value> {
+    let records = store.records(log).iter().filter_map(|record| LogRecord::decode(&record.payload).ok());
+    records
+        .filter_map(|record| match record {
+            LogRecord::Event { event, .. } => serde_json::from_str(event.get()).ok(),
+            LogRecord::Control(_) => None,
+        })
+        .collect()
+}
+
+fn said(event: &Value) -> Option<String> {
+    let is_users = event["kind"] == "MessageEvent" && event["source"] == "user";
+    is_users.then(|| event["llm_message"]["content"][0]["text"].as_str().map(str::to_owned))?
+}
+
+fn all<T: serde::de::DeserializeOwned>(store: &Store, bucket: &str, now: Duration) -> BTreeMap<String, T> {
+    let (mut all, mut after) = (BTreeMap::new(), None::<String>);
+    loop {
+        let page = store.page(bucket, after.as_deref(), now);
+        let Some((last, _)) = page.last() else { return all };
+        after = Some(last.clone());
+        for (key, entry) in page {
+            if let Ok(value) = serde_json::from_slice(&entry.value) {
+                all.insert(key, value);
+            }
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! What runs workers in a cluster, as a container engine does: it outlives supervisors, takes its time, and sometimes fails.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use ports::{Error, Result};
+use supervisor::{Driver, Found, Instance, InstanceState, Launch, StartError};
+use tokio::sync::Notify;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use types::SandboxId;
+use types::buckets::SANDBOXES;
+use types::placement::{Want, Wanted};
+
+use super::worker;
+use crate::world::{Here, NodeId, World};
+
+/// What was wrong so long ago explains nothing any more.
+const FORGOTTEN: Duration = Duration::from_secs(60);
+
+/// Cheap to clone.
+#[derive(Clone)]
+pub struct Engine(Arc<Mutex<State>>);
+
+struct State {
+    folder: PathBuf,
+    instances: BTreeMap<(SandboxId, u64), Running>,
+    /// Sandboxes that have files.
+    volumes: BTreeSet<SandboxId>,
+    /// Supervisors that are to hear of changes.
+    listeners: Vec<(NodeId, Arc<Notify>)>,
+    /// Nothing is refused any more.
+    is_calm: bool,
+    /// What supervisors have done and must not.
+    broken: Vec<String>,
+}
+
+struct Running {
+    node: NodeId,
+    stop: CancellationToken,
+    is_over: bool,
+    /// Who started it was not told so.
+    is_doubtful: bool,
+}
+
+/// The engine as one supervisor reaches it.
+pub struct Reached {
+    engine: Engine,
+    here: Here,
+    changed: Arc<Notify>,
+}
+
+impl Engine {
+    /// With the files of sandboxes in `folder`.
+    pub fn new(folder: PathBuf) -> Self {
+        let (instances, volumes, listeners) = (BTreeMap::new(), BTreeSet::new(), Vec::new());
+        let state = State { folder, instances, volumes, listeners, is_calm: false, broken: Vec::new() };
+        Self(Arc::new(Mutex::new(state)))
+    }
+
+    pub fn reached_from(&self, here: &Here) -> Reached {
+        let changed = Arc::new(Notify::new());
+        self.0.lock().listeners.push((here.node, changed.clone()));
+        let here = Here { world: here.world.clone(), node: here.node, ports: here.ports.clone() };
+        Reached { engine: self.clone(), here, changed }
+    }
+
+    pub fn calm_down(&self) {
+        self.0.lock().is_calm = true;
+    }
+
+    /// What supervisors have done and must not.
+    pub fn broken(&self) -> Vec<String> {
+        self.0.lock().broken.clone()
+    }
+
+    /// What runs, by sandbox.
+    pub fn running(&self) -> Vec<Instance> {
+        let state = self.0.lock();
+        let running = state.instances.iter().filter(|(_, running)| !running.is_over);
+        running.map(|((sandbox, epoch), _)| instance(sandbox, *epoch)).collect()
+    }
+
+    /// Sandboxes that have files.
+    pub fn volumes(&self) -> BTreeSet<SandboxId> {
+        self.0.lock().volumes.clone()
+    }
+
+    fn start(&self, world: &World, wanted: &Instance, is_doubtful: bool) {
+        let key = (wanted.sandbox.clone(), wanted.epoch.0);
+        if self.0.lock().instances.contains_key(&key) {
+            return;
+        }
+        let (engine, stop, folder) = (self.clone(), CancellationToken::new(), self.0.lock().folder.clone());
+        let work = worker::work(wanted.clone(), folder, stop.clone());
+        let own = key.clone();
+        let when_over = move |world: &World, _| {
+            if let Some(running) = engine.0.lock().instances.get_mut(&own) {
+                running.is_over = true;
+            }
+            engine.tell(world);
+        };
+        let node = world.start(format!("worker {} {}", wanted.sandbox, wanted.epoch.0), work, when_over);
+        let mut state = self.0.lock();
+        state.volumes.insert(wanted.sandbox.clone());
+        state.instances.insert(key, Running { node, stop, is_over: false, is_doubtful });
+    }
+
+    /// Asks it to end, or ends it; whether it is gone.
+    fn stop(&self, world: &World, instance: &Instance, by_force: bool) -> bool {
+        let key = (instance.sandbox.clone(), instance.epoch.0);
+        let Some((node, stop, is_over)) = self.0.lock().instances.get(&key).map(Running::parts) else {
+            return true;
+        };
+        if is_over {
+            self.0.lock().instances.remove(&key);
+            return true;
+        }
+        stop.cancel();
+        world.wake(node);
+        if by_force {
+            world.kill(node);
+        }
+        false
+    }
+
+    /// Notes it where a worker is ended by force with which nothing is wrong.
+    fn judge(&self, world: &World, by: NodeId, instance: &Instance) {
+        let key = (instance.sandbox.clone(), instance.epoch.0);
+        let is_plain = |running: &&Running| !running.is_over && !running.is_doubtful;
+        let Some(node) = self.0.lock().instances.get(&key).filter(is_plain).map(|running| running.node)
+        else {
+            return;
+        };
+        let now = world.now();
+        let wanted = world.stored(|store| store.get(SANDBOXES, instance.sandbox.as_str(), now));
+        let wanted = wanted.and_then(|entry| serde_json::from_slice::<Wanted>(&entry.value).ok());
+        let is_wanted = wanted.is_some_and(|wanted| wanted.want == Want::Running);
+        let since = now.saturating_sub(FORGOTTEN);
+        if is_wanted && world.is_innocent(node, since) && world.is_innocent(by, since) {
+            let text = format!("{instance:?} is ended at {now:?}, and nothing was wrong with it");
+            self.0.lock().broken.push(text);
+        }
+    }
+
+    fn tell(&self, world: &World) {
+        for (node, changed) in &self.0.lock().listeners {
+            changed.notify_one();
+            world.wake(*node);
+        }
+    }
+
+    fn list(&self) -> Vec<Found> {
+        let found = |((sandbox, epoch), running): (&(SandboxId, u64), &Running)| Found {
+            instance: instance(sandbox, *epoch),
+            state: match running.is_over {
+                true => InstanceState::Exited { code: None },
+                false => InstanceState::Running,
+            },
+        };
+        self.0.lock().instances.iter().map(found).collect()
+    }
+}
+
+impl Running {
+    fn parts(&self) -> (NodeId, CancellationToken, bool) {
+        (self.node, self.stop.clone(), self.is_over)
+    }
+}
+
+impl Reached {
+    /// One of so many times, unless all is calm.
+    fn fails(&self, one_of: u32) -> bool {
+        !self.engine.0.lock().is_calm && fastrand::u32(..one_of) == 0
+    }
+}
+
+fn instance(sandbox: &SandboxId, epoch: u64) -> Instance {
+    Instance { sandbox: sandbox.clone(), epoch: types::Epoch(epoch) }
+}
+
+fn away() -> Error {
+    Error::Unavailable("the engine does not answer".to_owned())
+}
+
+#[async_trait]
+impl Driver for Reached {
+    async fn list(&self) -> Result<Vec<Found>> {
+        if self.fails(60) {
+            return Err(away());
+        }
+        let engine = self.engine.clone();
+        Ok(self.here.outside(move |_| engine.list()).await)
+    }
+
+    async fn start(&self, launch: &Launch) -> std::result::Result<(), StartError> {
+        sleep(Duration::from_millis(fastrand::u64(20..2_000))).await;
+        if self.fails(40) {
+            return Err(StartError::Failed("It could not be started.".to_owned()));
+        }
+        let (engine, wanted, is_lost) = (self.engine.clone(), launch.instance.clone(), self.fails(40));
+        self.here.outside(move |world| engine.start(world, &wanted, is_lost)).await;
+        match is_lost {
+            true => Err(StartError::Unavailable("no answer".to_owned())),
+            false => Ok(()),
+        }
+    }
+
+    async fn stop(&self, instance: &Instance, grace: Duration) -> Result<()> {
+        if grace.is_zero() {
+            let (engine, instance, by) = (self.engine.clone(), instance.clone(), self.here.node);
+            self.here.outside(move |world| engine.judge(world, by, &instance)).await;
+        }
+        let mut waited = Duration::ZERO;
+        loop {
+            if self.fails(80) {
+                return Err(away());
+            }
+            let (engine, instance, by_force) = (self.engine.clone(), instance.clone(), waited >= grace);
+            if self.here.outside(move |world| engine.stop(world, &instance, by_force)).await {
+                return Ok(());
+            }
+            const OFTEN: Duration = Duration::from_millis(200);
+            sleep(OFTEN).await;
+            waited += OFTEN;
+        }
+    }
+
+    async fn log(&self, _: &Instance) -> String {
+        String::new()
+    }
+
+    async fn remove_files(&self, sandbox: &SandboxId) -> Result<()> {
+        let (engine, sandbox) = (self.engine.clone(), sandbox.clone());
+        let removing = self.here.outside(move |_| {
+            let mut state = engine.0.lock();
+            let is_used = state.instances.keys().any(|(of, _)| *of == sandbox);
+            if !is_used {
+                state.volumes.remove(&sandbox);
+            }
+            is_used
+        });
+        if removing.await { Err(away()) } else { Ok(()) }
+    }
+
+    async fn changed(&self) {
+        self.changed.notified().await;
+    }
+}
