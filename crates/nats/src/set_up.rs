@@ -197,7 +197,7 @@ async fn raise(jetstream: &JetStream, key: &str, value: u64) -> Result<(), Error
             found => found.map_or(0, |(at, _)| at),
         };
         let stored = jetstream.store(&subject, Some(last), HeaderMap::new(), value.to_string().into()).await;
-        match stored.map_err(ports::Error::from) {
+        match stored {
             // Somebody else was faster.
             Err(ports::Error::Conflict { .. }) => {}
             stored => return stored.map(|_| ()).map_err(Error::from),

@@ -64,7 +64,7 @@ impl Campaign {
         let mut progress = Progress::of(self.seeds.saturating_mul(self.scenarios.len() as u64));
         loop {
             while under_way.len() < self.jobs
-                && !(self.is_over_at_first && !outcome.failures.is_empty())
+                && (!self.is_over_at_first || outcome.failures.is_empty())
                 && let Some((scenario, seed)) = all.next()
             {
                 let child = begin(scenario, seed, &[])?;

@@ -12,6 +12,9 @@ use super::{Order, State, World};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct NodeId(pub(super) usize);
 
+/// What is to be done once it is over, and how it was.
+pub type WhenOver = Box<dyn FnOnce(&World, Exit) + Send>;
+
 /// What a node has of the world.
 pub struct Here {
     pub world: World,
@@ -41,7 +44,7 @@ pub(super) struct Node {
     pub ailed: Duration,
     /// Whether faults of nodes may choose it.
     pub is_fair_game: bool,
-    pub when_over: Option<Box<dyn FnOnce(&World, Exit) + Send>>,
+    pub when_over: Option<WhenOver>,
 }
 
 impl World {

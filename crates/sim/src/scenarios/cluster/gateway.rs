@@ -5,20 +5,22 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use control::conversations::{Conversations, CreateOutcome, Said};
 use control::placement::{Cluster, Policy};
-use control::{Control, Mode, OpenAi};
+use control::{Control, Mode, OpenAi, Tasks};
 use futures_util::StreamExt;
 use outbound::Outbound;
 use parking_lot::Mutex;
 use ports::rpc::{Code, Fault};
-use ports::{Delivery, Message, Parcel, Ports};
+use ports::{Delivery, Expect, Message, Parcel, Ports};
 use readmodel::index::ConversationState;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use telemetry::metrics::Metrics;
 use tokio_util::sync::CancellationToken;
+use types::buckets::{DEPUTIES_KEY, LEASES, SERVING_EVERY};
 use types::calls::{Command, Once};
 use types::conversation::{ConversationRecord, Status};
 use types::{ConversationId, Message as Words, Role, TenantId};
@@ -106,15 +108,19 @@ impl Waiting {
 pub async fn work(here: Here, folder: PathBuf, policy: Policy, waiting: Waiting) {
     let drain = CancellationToken::new();
     let vault = Arc::new(Vault::new(&SecretString::from("the secret key of all gateways"), &[]));
-    let control = match Control::start(config(folder, policy), &here.ports, vault, drain.clone()).await {
+    let (config, desks) = (config(folder, policy), Tasks::default());
+    let control = match Control::start(config, &here.ports, vault, drain.clone(), &desks).await {
         Ok(control) => control,
         Err(error) => return tracing::info!(%error, "the gateway does not start"),
     };
     let here = Arc::new(here);
     let Ok(mut desk) = here.ports.bus.subscribe(DESK, Some("gateways")).await else { return };
+    let said = keep_saying_that_workers_are_served(&here.ports);
+    tokio::pin!(said);
     loop {
         let delivery = tokio::select! {
             delivery = desk.next() => delivery,
+            () = &mut said => return,
             () = drain.cancelled() => return tracing::error!("the gateway ends by itself"),
         };
         let Some(delivery) = delivery else { return };
@@ -128,6 +134,16 @@ pub async fn work(here: Here, folder: PathBuf, policy: Policy, waiting: Waiting)
             let told = outcome.unwrap_or_else(|fault| Told::Refused(fault.code, fault.to_string()));
             answer(&here.ports, &reply, &told).await;
         });
+    }
+}
+
+/// As the service does that stores for workers, which have a store of their own here. Never returns.
+async fn keep_saying_that_workers_are_served(ports: &Ports) {
+    loop {
+        tokio::time::sleep(SERVING_EVERY).await;
+        let note = Bytes::from_static(b"{}");
+        // Who asks for it does not reach the store either, or hears of it the next time.
+        let _ = ports.kv.put(LEASES, DEPUTIES_KEY, note, Expect::Anything).await;
     }
 }
 

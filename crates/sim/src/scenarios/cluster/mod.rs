@@ -158,7 +158,6 @@ fn supervise(world: &World, plan: &Plan, name: String) {
             warm_workers,
             idle_limit: Some(Duration::from_secs(30)),
             limits: supervisor::Limits::default(),
-            ends_workers: false,
             minter: Arc::new(NoCredentials),
             metrics: Metrics::default().placement,
         };
