@@ -25,7 +25,7 @@ fn a_supervisor_that_waits_for_a_gateway_ends_when_it_is_told_to() {
         .spawn()
         .unwrap();
     let mut lines = BufReader::new(supervisor.stderr.take().unwrap()).lines();
-    assert!(lines.any(|line| line.unwrap().contains("waiting for a gateway")), "it does not wait");
+    assert!(lines.any(|line| line.unwrap().contains("waiting for the storage")), "it does not wait");
     std::thread::spawn(move || lines.for_each(drop));
     let (mut supervisor, told) = (Process::of(supervisor), Instant::now());
     supervisor.end(Signal::TERM, PROMPT);

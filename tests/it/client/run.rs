@@ -265,7 +265,7 @@ async fn a_model_that_is_not_there_is_told_of_at_once_and_again_when_the_time_is
 #[tokio::test(flavor = "multi_thread")]
 async fn a_model_that_says_nothing_is_told_of_when_the_time_is_over() {
     let user = User::with(vec![Turn::hang()]).await;
-    let late = user.runs(&["run", "--timeout", "2", "Wait. [[task]]"]).await.with(3);
+    let late = user.runs(&["run", "--timeout", "6", "Wait. [[task]]"]).await.with(3);
     assert!(late.err.contains("has said nothing"), "{}", late.err);
 }
 
