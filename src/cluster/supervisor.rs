@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use ports::Error;
+use ports::{Error, Ports};
 use supervisor::Driver;
 use supervisor::drivers::WorkerSettings;
 use supervisor::drivers::docker::{self, Containers};
 use supervisor::drivers::process::{self, Processes};
 use supervisor::{CREDENTIALS_LIFETIME, Minter, NoCredentials};
 use telemetry::metrics::Metrics;
+use types::buckets::ALLOCATIONS;
 use types::placement::{CommandUser, Credentials};
 use types::{Epoch, SandboxId};
 
@@ -55,7 +56,7 @@ pub fn end(settings: &Settings, cluster: &Cluster) -> anyhow::Result<ExitCode> {
         let config = docker::Config { mark, ..containers(cluster, WorkerSettings::default()) };
         let containers = Containers::connect(config).await.context("the container service cannot be used")?;
         supervisor::end(&ports, &containers, TURN).await?;
-        containers.remove_programs().await;
+        containers.remove_rest().await?;
         connection.drain().await;
         Ok(ExitCode::SUCCESS)
     })
@@ -66,7 +67,7 @@ async fn supervise(settings: &Settings, cluster: &Cluster) -> anyhow::Result<()>
     let connection = super::connect(cluster, "supervisor").await?;
     let asking = super::ready(&stop, async || Ok((connection.control().await?, connection.mark().await?)));
     let Some((ports, mark)) = asking.await? else { return Ok(()) };
-    let driver = driver(settings, cluster, mark).await?;
+    let driver = driver(settings, cluster, mark, &ports).await?;
     let metrics = Metrics::of_supervisor();
     let listener = listener::open(cluster.metrics_address, &metrics, &connection).await?;
     let config = supervisor::Cluster {
@@ -87,7 +88,12 @@ async fn supervise(settings: &Settings, cluster: &Cluster) -> anyhow::Result<()>
     Ok(())
 }
 
-async fn driver(settings: &Settings, cluster: &Cluster, mark: String) -> anyhow::Result<Arc<dyn Driver>> {
+async fn driver(
+    settings: &Settings,
+    cluster: &Cluster,
+    mark: String,
+    ports: &Ports,
+) -> anyhow::Result<Arc<dyn Driver>> {
     let sandboxes = &cluster.sandboxes;
     let worker = worker(settings, cluster)?;
     Ok(match sandboxes.driver {
@@ -99,7 +105,15 @@ async fn driver(settings: &Settings, cluster: &Cluster, mark: String) -> anyhow:
         })),
         settings::Driver::Docker => {
             let config = docker::Config { mark: Some(mark), ..containers(cluster, worker) };
-            Arc::new(Containers::connect(config).await.context("the container service cannot be used")?)
+            let containers =
+                Containers::connect(config).await.context("the container service cannot be used")?;
+            if containers.has_no_files().await && !ports.kv.list(ALLOCATIONS).await?.is_empty() {
+                tracing::warn!(
+                    "the records know sandboxes, and the volume OH_SANDBOX_VOLUME has no file of any: their workspaces \
+                     are empty; if it is the wrong volume, stop this supervisor (deploy/OPERATIONS.md, \"To upgrade\")"
+                );
+            }
+            Arc::new(containers)
         }
     })
 }

@@ -1,4 +1,4 @@
-//! What `compose.yaml` says of the parts.
+//! What `compose.yaml`, and what is written of it, says of the parts.
 
 /// The lines of a service or a volume, as they are written; anchors are not followed.
 fn part(name: &str) -> Vec<String> {
@@ -10,7 +10,32 @@ fn part(name: &str) -> Vec<String> {
 }
 
 fn text() -> String {
-    std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/compose.yaml")).unwrap()
+    of("compose.yaml")
+}
+
+fn of(path: &str) -> String {
+    std::fs::read_to_string(format!("{}/{path}", env!("CARGO_MANIFEST_DIR"))).unwrap()
+}
+
+#[test]
+fn a_backup_is_made_once_nobody_writes_any_more() {
+    let operations = of("deploy/OPERATIONS.md");
+    let (_, backup) = operations.split_once("\n## Backup").unwrap();
+    let (stopping, _) = backup.split_once("\n    for volume in").unwrap();
+    assert_eq!(
+        stopping.lines().last(),
+        Some(
+            "    docker compose stop supervisor && docker compose run --rm supervisor end && docker compose stop"
+        ),
+    );
+}
+
+#[test]
+fn what_operators_write_beside_it_is_not_for_the_repository() {
+    let ignored = of(".gitignore");
+    for secret in ["/.env", "/compose.override.yaml", "/backup"] {
+        assert!(ignored.lines().any(|line| line == secret), "{secret}");
+    }
 }
 
 #[test]
@@ -38,7 +63,7 @@ fn a_second_project_shares_no_name_with_the_first() {
 
 /// The variables of a section of the page of settings.
 fn settings(section: &str) -> Vec<String> {
-    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/SETTINGS.md")).unwrap();
+    let page = of("docs/SETTINGS.md");
     let (_, of_section) = page.split_once(&format!("## {section}\n")).unwrap();
     let rows = of_section.split("\n## ").next().unwrap().lines();
     rows.filter_map(|row| Some(row.strip_prefix("| `")?.split_once('`')?.0.to_owned())).collect()
@@ -69,6 +94,6 @@ fn every_setting_in_the_file_of_settings_reaches_the_gateway() {
 #[test]
 fn a_server_with_much_to_read_is_waited_for_and_may_fill_its_disk() {
     assert!(part("nats").iter().any(|line| line.starts_with("start_period: ") && line.ends_with('m')));
-    let nats = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/nats.conf")).unwrap();
+    let nats = of("deploy/nats.conf");
     assert!(nats.contains("max_file_store:"));
 }

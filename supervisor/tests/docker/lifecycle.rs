@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use bollard::models::{ContainerCreateBody, VolumeCreateRequest};
+use bollard::models::{ContainerCreateBody, HostConfig, VolumeCreateRequest};
 use bollard::query_parameters::{CreateContainerOptionsBuilder, RemoveContainerOptionsBuilder};
-use manyhands_supervisor::drivers::docker::{CLUSTER_LABEL, Config, Containers, SharedVolume};
+use manyhands_supervisor::drivers::docker::{CLUSTER_LABEL, Config, Containers, MARK_LABEL, SharedVolume};
 use manyhands_supervisor::{Driver, Found, InstanceState, StartError};
 use ports::Error;
 use tokio::time::timeout;
@@ -169,6 +169,7 @@ async fn sandboxes_of_one_volume_see_only_their_own_folder_of_it() {
     let path = world.docker.create_volume(volume).await.unwrap().mountpoint.into();
     world.config.files = Some(SharedVolume { name, path });
     world.driver = connect(&world.config).await;
+    assert!(world.driver.has_no_files().await);
     let (one, other) = (launch("a", 1), launch("b", 1));
     for launch in [&one, &other] {
         world.driver.start(launch).await.unwrap();
@@ -190,7 +191,7 @@ async fn sandboxes_of_one_volume_see_only_their_own_folder_of_it() {
 
     let marked = |mark: &str| Config { mark: Some(mark.to_owned()), ..world.config.clone() };
     connect(&marked("one")).await;
-    connect(&marked("one")).await;
+    assert!(!connect(&marked("one")).await.has_no_files().await);
     Containers::connect(marked("other")).await.err().expect("the files are another cluster's");
 }
 
@@ -228,7 +229,7 @@ async fn a_program_that_no_container_has_any_more_is_removed() {
     world.log_with(&new.instance, "newest").await;
     assert_eq!(programs().await, 1);
     newest.stop(&new.instance, Duration::ZERO).await.unwrap();
-    newest.remove_programs().await;
+    newest.remove_rest().await.unwrap();
     assert_eq!(programs().await, 0);
     newest.start(&new).await.unwrap();
 }
@@ -310,4 +311,34 @@ async fn the_end_of_a_cluster_leaves_nothing_of_it_and_all_of_others() {
     assert_eq!(world.volumes().await, [""; 0]);
     assert_eq!((others.states().await, others.volumes().await.len()), (vec![InstanceState::Running], 2));
     world.driver.start(&launch).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_cluster_whose_nats_is_new_is_not_kept_from_starting_by_what_is_no_sandboxes() {
+    let world =
+        world_with("read -r spec; exec sleep 1000", |config| config.mark = Some("old".to_owned())).await;
+    let launch = launch("a", 1);
+    world.driver.start(&launch).await.unwrap();
+    world.driver.stop(&launch.instance, Duration::ZERO).await.unwrap();
+    world.driver.remove_files(&launch.instance.sandbox).await.unwrap();
+    // Left of who was killed while the program was copied, and labelled by an older release.
+    let [program] = world.volumes().await.try_into().unwrap();
+    let labels = [(CLUSTER_LABEL, &*world.config.cluster), (MARK_LABEL, "old")];
+    let body = ContainerCreateBody {
+        image: Some(world.config.image.clone()),
+        entrypoint: Some(vec!["true".to_owned()]),
+        labels: Some(labels.map(|(label, value)| (label.to_owned(), value.to_owned())).into()),
+        host_config: Some(HostConfig {
+            binds: Some(vec![format!("{program}:/manyhands")]),
+            ..HostConfig::default()
+        }),
+        ..ContainerCreateBody::default()
+    };
+    world.docker.create_container(None, body).await.unwrap();
+    let anew = connect(&Config { mark: Some("new".to_owned()), ..world.config.clone() }).await;
+    anew.start(&launch).await.unwrap();
+    anew.stop(&launch.instance, Duration::ZERO).await.unwrap();
+    anew.remove_files(&launch.instance.sandbox).await.unwrap();
+    anew.remove_rest().await.unwrap();
+    assert_eq!((world.containers().await, world.volumes().await), (vec![], vec![]));
 }

@@ -3,7 +3,7 @@
 use manyhands_supervisor::{Driver, StartError};
 use types::placement::for_clients;
 
-use super::world::{World, connect, world};
+use super::world::{World, connect, world, write_program};
 
 /// Neither containers nor files; the program may stay.
 async fn nothing_is_left(world: &World) {
@@ -43,4 +43,25 @@ async fn what_the_engine_refuses_is_said_in_its_words() {
     nothing_is_left(&world).await;
     let engine = world.driver.engine().await.unwrap();
     assert!(engine.runtimes.contains(&"runc".to_owned()), "{:?}", engine.runtimes);
+}
+
+#[tokio::test]
+async fn what_is_left_of_a_trial_that_was_cut_off_goes_with_the_next_and_at_the_end() {
+    let world = world("read -r spec; exec sleep 1000").await;
+    for is_the_end in [true, false] {
+        let cut_off = connect(&world.config).await;
+        let trying = tokio::spawn(async move { cut_off.try_out().await });
+        let is_there = async || matches!(&world.containers().await[..], [name] if !name.contains("-bin-"));
+        world.until(is_there).await;
+        trying.abort();
+        trying.await.unwrap_err();
+        assert_eq!(world.driver.list().await.unwrap(), [], "a supervisor does not see it");
+        if is_the_end {
+            world.driver.remove_rest().await.unwrap();
+        } else {
+            write_program(&world.config, "read -r spec; exit 0");
+            connect(&world.config).await.try_out().await.unwrap();
+        }
+        nothing_is_left(&world).await;
+    }
 }

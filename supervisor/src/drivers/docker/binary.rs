@@ -92,9 +92,15 @@ impl WorkerBinary {
     }
 
     /// Of a cluster that is taken down.
-    pub async fn remove(&self, docker: &Docker) {
-        self.remove_all_but(docker, "").await;
+    ///
+    /// # Errors
+    /// `Unavailable` while a container has one.
+    pub async fn remove(&self, docker: &Docker) -> ports::Result<()> {
         self.forget().await;
+        match self.remove_all_but(docker, "").await {
+            true => Err(ports::Error::Unavailable("a container still has the workers' program".to_owned())),
+            false => Ok(()),
+        }
     }
 
     /// Whether some are left: the engine removes none that a container has.

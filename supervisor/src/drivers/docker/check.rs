@@ -46,11 +46,19 @@ impl Containers {
         }
     }
 
-    /// Starts a container as a sandbox's is started, in which the worker only tries what it will need; nothing of it stays.
+    /// Whether no sandbox has files here, though there is a volume for them: it may be the wrong one.
+    pub async fn has_no_files(&self) -> bool {
+        self.files.are_none().await
+    }
+
+    /// Starts a container as a sandbox's is started, in which the worker only tries what it will need; nothing of it stays,
+    /// nor of one before that nobody has waited for.
     ///
     /// # Errors
     /// What the engine or the worker says.
     pub async fn try_out(&self) -> std::result::Result<(), StartError> {
+        let before = self.remove_trials().await;
+        before.map_err(|error| StartError::Unavailable(error.to_string()))?;
         let instance = Instance { sandbox: SandboxId::random(), epoch: Epoch(0) };
         let launch = Launch { instance, credentials: None };
         let tried = self.tried(&launch).await;
@@ -63,7 +71,7 @@ impl Containers {
     async fn tried(&self, launch: &Launch) -> std::result::Result<(), StartError> {
         let (line, mut body) = self.prepare(launch).await?;
         // No sandbox's: a supervisor that works here does not see it.
-        body.labels = Some(labels::of_cluster(&self.config));
+        body.labels = Some(labels::of_trial(&self.config, &launch.instance.sandbox));
         body.entrypoint.get_or_insert_default().push("--try".to_owned());
         let name = launch.instance.name(&self.config.cluster);
         self.create(&name, body).await?;

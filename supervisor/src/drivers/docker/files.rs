@@ -1,7 +1,7 @@
 //! Where sandboxes keep their files: each in a volume of its own, or all in folders of one volume that
 //! somebody else made and will remove.
 
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use bollard::Docker;
@@ -9,6 +9,7 @@ use bollard::models::{Mount, MountType, VolumeCreateRequest};
 use bollard::query_parameters::RemoveVolumeOptionsBuilder;
 use ports::{Error, Result};
 use tokio::fs;
+use tokio::io::AsyncWriteExt;
 use types::SandboxId;
 
 use super::{Config, error, labels};
@@ -45,6 +46,18 @@ impl Files {
             labels::check_mark(config, &mark_of(path, own).await?)?;
         }
         Ok(Self::Folders { path: path.clone(), source: volume.mountpoint })
+    }
+
+    /// Whether there are none of any sandbox, in the folders of one volume.
+    pub async fn are_none(&self) -> bool {
+        let Self::Folders { path, .. } = self else { return false };
+        let Ok(mut folders) = fs::read_dir(path).await else { return false };
+        while let Ok(Some(folder)) = folders.next_entry().await {
+            if !folder.file_name().to_string_lossy().starts_with(MARK) {
+                return false;
+            }
+        }
+        true
     }
 
     /// Makes room for the files of a sandbox that has none yet.
@@ -90,19 +103,45 @@ impl Files {
     }
 }
 
-/// Whose the folders are: that of the cluster that asked first.
+/// Whose the folders are: that of the cluster that asked first. Nothing is written where that is known: the disk may be full.
 async fn mark_of(folders: &Path, own: &str) -> Result<String> {
-    let (path, draft) = (folders.join(MARK), folders.join(format!("{MARK}.{own}")));
+    let path = folders.join(MARK);
     let marking = async {
-        fs::write(&draft, own).await?;
-        let marked = fs::hard_link(&draft, &path).await;
-        fs::remove_file(&draft).await?;
+        let found = read_mark(&path).await?;
+        if let Some(mark) = found.clone().filter(|mark| !mark.is_empty()) {
+            return Ok(mark);
+        }
+        // Nobody else has this name, so that it holds the whole mark whenever it gets the other.
+        let draft = folders.join(format!("{MARK}.{}", SandboxId::random()));
+        let written = write_mark(&draft, own).await;
+        let marked = match (written, found) {
+            (Err(error), _) => Err(error),
+            (Ok(()), None) => fs::hard_link(&draft, &path).await,
+            (Ok(()), Some(_lost)) => fs::rename(&draft, &path).await,
+        };
+        let _ = fs::remove_file(&draft).await;
         match marked {
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => fs::read_to_string(&path).await,
-            marked => marked.map(|()| own.to_owned()),
+            // It is asked for room again at the next start; sandboxes have to be deleted before.
+            Err(error) if error.kind() == ErrorKind::StorageFull => Ok(own.to_owned()),
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
+            _ => Ok(read_mark(&path).await?.unwrap_or_else(|| own.to_owned())),
         }
     };
-    marking.await.map_err(|error| Error::Unavailable(format!("{}: {error}", path.display())))
+    marking.await.map_err(|error: io::Error| Error::Unavailable(format!("{}: {error}", path.display())))
+}
+
+/// Empty where it was lost with the power before it was on the disk.
+async fn read_mark(path: &Path) -> io::Result<Option<String>> {
+    match fs::read(path).await {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        read => Ok(Some(String::from_utf8_lossy(&read?).trim_matches(['\0', '\n', ' ']).to_owned())),
+    }
+}
+
+async fn write_mark(draft: &Path, own: &str) -> io::Result<()> {
+    let mut file = fs::File::create_new(draft).await?;
+    file.write_all(own.as_bytes()).await?;
+    file.sync_all().await
 }
 
 async fn make_volume(
@@ -122,5 +161,46 @@ async fn remove_volume(docker: &Docker, name: &str) -> Result<()> {
             Err(Error::Unavailable("a container still uses the volume".to_owned()))
         }
         removed => error::gone(removed),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn folders_are_of_who_asked_first_and_nothing_is_written_to_know_it() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(mark_of(folder.path(), "one").await.unwrap(), "one");
+        let handle = std::fs::File::open(folder.path()).unwrap();
+        handle.set_modified(SystemTime::UNIX_EPOCH).unwrap();
+        for asking in ["one", "other"] {
+            assert_eq!(mark_of(folder.path(), asking).await.unwrap(), "one");
+        }
+        let modified = handle.metadata().unwrap().modified().unwrap();
+        assert_eq!(modified, SystemTime::UNIX_EPOCH, "the disk may be full");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_mark_that_was_lost_with_the_power_is_none() {
+        for left in ["", "\0\0\0"] {
+            let folder = tempfile::tempdir().unwrap();
+            std::fs::write(folder.path().join(MARK), left).unwrap();
+            for asking in ["one", "other"] {
+                assert_eq!(mark_of(folder.path(), asking).await.unwrap(), "one");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn two_that_come_at_one_moment_agree() {
+        for _ in 0..50 {
+            let folder = tempfile::tempdir().unwrap();
+            let (one, other) = tokio::join!(mark_of(folder.path(), "one"), mark_of(folder.path(), "other"));
+            assert_eq!(one.unwrap(), other.unwrap());
+        }
     }
 }
