@@ -12,19 +12,16 @@ pub enum Mutant {
     PauseIgnoresCalls,
     /// Who wakes a sandbox is told why it failed before.
     OldFailure,
-    /// A sandbox is given up by what was read of it some time ago.
-    DeletionAgainstCreation,
     /// A message that was asked for before is stored again.
     AskedAgain,
 }
 
 impl Mutant {
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 5] = [
         Self::UnfencedWriter,
         Self::DroppedAnswer,
         Self::PauseIgnoresCalls,
         Self::OldFailure,
-        Self::DeletionAgainstCreation,
         Self::AskedAgain,
     ];
 }

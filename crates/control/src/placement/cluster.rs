@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use ports::mutants::{self, Mutant};
 use ports::rpc::Fault;
 use ports::{Bucket, Error, Expect};
 use tokio::time::timeout;
@@ -111,11 +110,7 @@ impl Placement for Fleet {
                 return Ok(true);
             }
             let given_up = Wanted { want: Want::Deleted, quiet_after: None, ..wanted };
-            let expect = match mutants::is(Mutant::DeletionAgainstCreation) {
-                true => Expect::Anything,
-                false => Expect::Revision(revision),
-            };
-            if sandboxes.put(sandbox.as_str(), &given_up, expect).await?.is_none() {
+            if sandboxes.put(sandbox.as_str(), &given_up, Expect::Revision(revision)).await?.is_none() {
                 continue;
             }
             if let Some(tenant) = &given_up.tenant {

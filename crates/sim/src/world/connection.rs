@@ -67,7 +67,7 @@ impl World {
         if state.network.is_cut_off(node, now) {
             fate = Fate::RequestIsLost(Duration::from_secs(5));
         }
-        let there = state.network.latency(node, now);
+        let there = state.on_its_way(node);
         let no_answer = || Err(Error::Unavailable("no answer from the store".to_owned()));
         match fate {
             Fate::Answered => state.after(there, move |world| {

@@ -22,6 +22,8 @@ pub(super) struct Exchange {
     taken: BTreeMap<u64, (NodeId, String, Duration)>,
     /// When what a node has sent last arrives: nothing overtakes it.
     sent: BTreeMap<NodeId, Duration>,
+    /// When what was sent to a node last arrives.
+    arrivals: BTreeMap<NodeId, Duration>,
 }
 
 struct Subscriber {
@@ -30,8 +32,6 @@ struct Subscriber {
     pattern: String,
     group: Option<String>,
     feed: Feed<Delivery>,
-    /// When what is on its way to it arrives.
-    last: Duration,
 }
 
 struct Watcher {
@@ -55,8 +55,8 @@ impl Exchange {
         group: Option<&str>,
     ) -> (u64, Listener<Delivery>) {
         let ((feed, listener), id) = (feed(), self.number());
-        let (pattern, group, last) = (pattern.to_owned(), group.map(str::to_owned), Duration::ZERO);
-        self.subscribers.push(Subscriber { id, node, pattern, group, feed, last });
+        let (pattern, group) = (pattern.to_owned(), group.map(str::to_owned));
+        self.subscribers.push(Subscriber { id, node, pattern, group, feed });
         (id, listener)
     }
 
@@ -100,11 +100,16 @@ impl State {
         if !self.is_there(from) || self.network.is_cut_off(from, self.now) {
             return;
         }
+        let (there, subject) = (self.on_its_way(from), subject.to_owned());
+        self.after(there, move |world| world.lock().route(&subject, &parcel, reply));
+    }
+
+    /// How long what a node sends now is on its way: nothing overtakes what it has sent before.
+    pub(super) fn on_its_way(&mut self, from: NodeId) -> Duration {
         let arrival = self.now + self.network.latency(from, self.now);
         let arrival = self.exchange.sent.get(&from).map_or(arrival, |last| arrival.max(*last));
         self.exchange.sent.insert(from, arrival);
-        let subject = subject.to_owned();
-        self.at(arrival, move |world| world.lock().route(&subject, &parcel, reply));
+        arrival.saturating_sub(self.now)
     }
 
     /// Hands a message to everybody whom it is for: to one of each group, and to all who have none.
@@ -132,10 +137,13 @@ impl State {
             return self.answer(reply, Err(Error::NotFound));
         }
         for place in receivers {
-            let Some(subscriber) = self.exchange.subscribers.get_mut(place) else { continue };
-            let latency = self.network.latency(subscriber.node, self.now);
-            subscriber.last = subscriber.last.max(self.now + latency);
-            let (id, node, arrival) = (subscriber.id, subscriber.node, subscriber.last);
+            let Some(subscriber) = self.exchange.subscribers.get(place) else { continue };
+            let (id, node) = (subscriber.id, subscriber.node);
+            let arrival = self.now + self.network.latency(node, self.now);
+            // To one connection all comes in the order in which it was sent.
+            let last = self.exchange.arrivals.entry(node).or_default();
+            *last = arrival.max(*last);
+            let arrival = *last;
             let reply = reply.map(|number| format!("{INBOX}{number}"));
             let message = Message { subject: subject.to_owned(), parcel: parcel.clone(), reply };
             self.at(arrival, move |world| world.lock().hand_over(node, id, message));

@@ -9,7 +9,7 @@ fn run<F: Future<Output = ()> + Send + 'static>(promise: impl FnOnce(Ports) -> F
     calm(|simulation| {
         let node = simulation.world.start("a test", |here| promise(here.ports), |_, _| {});
         let outcome = simulation.run(Duration::from_secs(600), |world| !world.is_there(node));
-        assert_eq!(outcome, Outcome::Done);
+        assert_eq!(outcome, Outcome::Done, "at {:?}", simulation.world.now());
     });
 }
 

@@ -199,7 +199,7 @@ impl Driver for Reached {
 
     async fn start(&self, launch: &Launch) -> std::result::Result<(), StartError> {
         sleep(Duration::from_millis(fastrand::u64(20..2_000))).await;
-        if self.fails(40) {
+        if self.fails(10) {
             return Err(StartError::Failed("It could not be started.".to_owned()));
         }
         let (engine, wanted, is_lost) = (self.engine.clone(), launch.instance.clone(), self.fails(40));

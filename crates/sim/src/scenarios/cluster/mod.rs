@@ -101,7 +101,7 @@ fn run_in(simulation: &mut Simulation, rng: &mut Rng, folder: &Path, is_calm: bo
     }
     let tenants = ["default", "other"].map(|name| TenantId::parse(name).unwrap_or_default());
     let memories: Vec<Arc<Mutex<Memory>>> =
-        (0..rng.usize(1..=4)).map(|_| Memory::new(tenants[rng.usize(..4) / 3].clone(), is_calm)).collect();
+        (0..rng.usize(1..=5)).map(|_| Memory::new(tenants[rng.usize(..4) / 3].clone(), is_calm)).collect();
     for (number, memory) in memories.iter().enumerate() {
         let (root, memory) = (folder.join("workspace"), memory.clone());
         let work = move |here: Here| async move { client::work(here, &root, memory).await };
