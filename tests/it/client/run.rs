@@ -254,7 +254,7 @@ async fn an_llm_profile_of_the_server_is_a_model() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_model_that_is_not_there_is_told_of_at_once_and_again_when_the_time_is_over() {
     let user = User::with(Vec::new()).await;
-    let mut command = user.with_model(&["run", "--timeout", "3", "Look."]);
+    let mut command = user.with_model(&["run", "--timeout", "8", "Look."]);
     command.env("LLM_BASE_URL", "http://127.0.0.1:1/v1");
     let late = super::ended(command).await.with(3);
     let (first, last) = late.err.split_once("the time is over").expect(&late.err);
