@@ -45,7 +45,10 @@ impl Screen {
     /// # Errors
     /// Where nobody reads any more.
     pub fn event(&mut self, event: &Value, seen: &Seen) -> io::Result<()> {
-        self.asked.end();
+        // What the user has said, and how it goes with the run, may be heard of after the model was asked.
+        if !matches!(seen, Seen::User(_) | Seen::Paused | Seen::Interrupted | Seen::Nothing) {
+            self.asked.end();
+        }
         match seen {
             Seen::Agent(words) => words.text.clone_into(&mut self.answer),
             Seen::Action(action) => {
