@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use ports::mutants::{self, Mutant};
 use ports::rpc::{Address, call};
 use ports::{Bus, Error, Expect, Kv, Result};
 use telemetry::metrics::Placement;
@@ -128,10 +127,7 @@ impl Actor {
     }
 
     async fn stop(&self, instances: Vec<Instance>, release: bool, view: &View, now: Moment) -> Result<()> {
-        if release
-            && !mutants::is(Mutant::PauseIgnoresCalls)
-            && self.has_begun_something(&instances, view).await
-        {
+        if release && self.has_begun_something(&instances, view).await {
             tracing::info!(sandbox.id = %view.sandbox, "a sandbox that was to be paused is used again");
             return self.resume(view, now).await;
         }

@@ -8,22 +8,12 @@ pub enum Mutant {
     UnfencedWriter,
     /// Of the answers that services give, some are never sent.
     DroppedAnswer,
-    /// A sandbox is paused although its worker was called meanwhile.
-    PauseIgnoresCalls,
-    /// Who wakes a sandbox is told why it failed before.
-    OldFailure,
     /// A message that was asked for before is stored again.
     AskedAgain,
 }
 
 impl Mutant {
-    pub const ALL: [Self; 5] = [
-        Self::UnfencedWriter,
-        Self::DroppedAnswer,
-        Self::PauseIgnoresCalls,
-        Self::OldFailure,
-        Self::AskedAgain,
-    ];
+    pub const ALL: [Self; 3] = [Self::UnfencedWriter, Self::DroppedAnswer, Self::AskedAgain];
 }
 
 /// Whether this is a build with that defect, and it was chosen.
