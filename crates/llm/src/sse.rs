@@ -15,14 +15,43 @@ pub(crate) const MAX_EVENT_BYTES: usize = 16 << 20;
 
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
+/// Where lines end: at an LF, a CR, or both.
+#[derive(Default)]
+struct Lines {
+    /// The last byte was a CR: an LF right after it belongs to the same line end.
+    after_cr: bool,
+}
+
+impl Lines {
+    /// Takes the next piece of a line off `rest`, and says whether its line ends there.
+    fn next<'a>(&mut self, rest: &mut &'a [u8]) -> Option<(&'a [u8], bool)> {
+        if self.after_cr && !rest.is_empty() {
+            self.after_cr = false;
+            *rest = rest.strip_prefix(b"\n").unwrap_or(rest);
+        }
+        if rest.is_empty() {
+            return None;
+        }
+        let Some(end) = memchr::memchr2(b'\n', b'\r', rest) else {
+            return Some((std::mem::take(rest), false));
+        };
+        let (piece, tail) = rest.split_at(end);
+        *rest = match tail {
+            [b'\r', b'\n', after @ ..] | [_, after @ ..] => after,
+            [] => tail,
+        };
+        self.after_cr = tail == b"\r";
+        Some((piece, true))
+    }
+}
+
 #[derive(Default)]
 pub(crate) struct SseReader {
     line: Vec<u8>,
     name: String,
     data: String,
     has_data: bool,
-    /// The last byte was a CR: an LF right after it belongs to the same line end.
-    after_cr: bool,
+    lines: Lines,
     began: bool,
 }
 
@@ -30,21 +59,13 @@ impl SseReader {
     /// Takes the next bytes and calls `deliver` with every event they complete.
     pub(crate) fn feed(&mut self, bytes: &[u8], mut deliver: impl FnMut(SseEvent)) -> Result<(), TooLong> {
         let mut rest = bytes;
-        if self.after_cr && !rest.is_empty() {
-            self.after_cr = false;
-            rest = rest.strip_prefix(b"\n").unwrap_or(rest);
-        }
-        while let Some(end) = memchr::memchr2(b'\n', b'\r', rest) {
-            let (piece, tail) = rest.split_at(end);
+        while let Some((piece, ends)) = self.lines.next(&mut rest) {
             self.take(piece)?;
-            self.finish_line(&mut deliver);
-            rest = match tail {
-                [b'\r', b'\n', after @ ..] | [_, after @ ..] => after,
-                [] => tail,
-            };
-            self.after_cr = tail == b"\r";
+            if ends {
+                self.finish_line(&mut deliver);
+            }
         }
-        self.take(rest)
+        Ok(())
     }
 
     fn take(&mut self, piece: &[u8]) -> Result<(), TooLong> {
@@ -114,7 +135,7 @@ pub(crate) enum Passing<'a> {
 pub(crate) struct SsePasser {
     place: Place,
     has_data: bool,
-    after_cr: bool,
+    lines: Lines,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,21 +159,12 @@ impl Default for Place {
 impl SsePasser {
     pub(crate) fn feed(&mut self, bytes: &[u8], mut show: impl FnMut(Passing<'_>)) {
         let mut rest = bytes;
-        if self.after_cr && !rest.is_empty() {
-            self.after_cr = false;
-            rest = rest.strip_prefix(b"\n").unwrap_or(rest);
-        }
-        while let Some(end) = memchr::memchr2(b'\n', b'\r', rest) {
-            let (piece, tail) = rest.split_at(end);
+        while let Some((piece, ends)) = self.lines.next(&mut rest) {
             self.take(piece, &mut show);
-            self.finish_line(&mut show);
-            rest = match tail {
-                [b'\r', b'\n', after @ ..] | [_, after @ ..] => after,
-                [] => tail,
-            };
-            self.after_cr = tail == b"\r";
+            if ends {
+                self.finish_line(&mut show);
+            }
         }
-        self.take(rest, &mut show);
     }
 
     fn take(&mut self, piece: &[u8], show: &mut impl FnMut(Passing<'_>)) {

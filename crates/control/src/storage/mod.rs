@@ -72,10 +72,8 @@ pub async fn serve(
             keep_few_accounts(&counted.quota),
         );
     };
-    let housekeeping = async {
-        let sweeping = sweep::keep_swept(storage, ports, limits.sweep_every);
-        tokio::join!(sweeping, counting)
-    };
+    let housekeeping =
+        async { tokio::join!(sweep::keep_swept(storage, ports, limits.sweep_every), counting) };
     let forgetting = async {
         match limits.bash_retention {
             Some(retention) => {
