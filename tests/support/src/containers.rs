@@ -65,7 +65,9 @@ impl Containers {
             ("OH_WORKSPACES_ROOT", "/workspace".to_owned()),
         ];
         let host = self.engine.as_ref().map(|engine| ("DOCKER_HOST", engine.host()));
-        set.into_iter().chain(host).map(|(name, value)| (name.to_owned(), value)).collect()
+        // An engine that a test starts has its own alone.
+        let runtime = runtime().filter(|_| self.engine.is_none()).map(|name| ("OH_SANDBOX_RUNTIME", name));
+        set.into_iter().chain(host).chain(runtime).map(|(name, value)| (name.to_owned(), value)).collect()
     }
 
     /// The names of the workers' containers that run.
@@ -173,8 +175,15 @@ impl Drop for Containers {
     }
 }
 
-fn image() -> String {
+/// What sandboxes of tests are made of.
+pub(crate) fn image() -> String {
     std::env::var("MANYHANDS_TEST_IMAGE").unwrap_or("debian:bookworm-slim".to_owned())
+}
+
+/// Under what they run, if not under what the engine has for all: see `tests/docker/runsc.sh`.
+#[must_use]
+pub fn runtime() -> Option<String> {
+    std::env::var("MANYHANDS_TEST_RUNTIME").ok()
 }
 
 fn lines(text: &str) -> Vec<String> {
