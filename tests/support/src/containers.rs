@@ -5,7 +5,7 @@ use std::process::{Command, Output};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::engine::Engine;
-use crate::process::Process;
+use crate::process::{Process, children_of};
 
 /// What [`crate::cluster::Cluster::start`] is given, so that its supervisors start containers; and their door
 /// to NATS.
@@ -126,7 +126,8 @@ impl Containers {
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
-    /// Processes that have nobody else to end them: the door, the engine, and what holds containers that run.
+    /// Processes that have nobody else to end them: the door, the engine, and what holds containers that run, or nothing: an engine
+    /// that is killed leaves such.
     pub(crate) fn helpers(&self) -> Vec<u32> {
         let ids = lines(&self.docker(&["ps", "--quiet", "--no-trunc", "--filter", &self.filter()]));
         let mut helpers: Vec<_> = self.door.iter().map(Process::pid).collect();
@@ -134,7 +135,8 @@ impl Containers {
             helpers.extend(engine.processes());
             let holders = engine.holders().into_iter();
             let runs = |command: &str| ids.iter().any(|id| command.contains(id));
-            helpers.extend(holders.filter(|(_, command)| runs(command)).map(|(pid, _)| pid));
+            let is_known = |(pid, command): &(u32, String)| runs(command) || children_of(*pid).is_empty();
+            helpers.extend(holders.filter(is_known).map(|(pid, _)| pid));
         }
         helpers
     }
