@@ -84,18 +84,18 @@ impl Client {
         for number in 0..fastrand::u32(..7) {
             let most = [10, 1_000, 8_000, 40_000][fastrand::usize(..4)];
             sleep(Duration::from_millis(fastrand::u64(..most))).await;
-            match fastrand::u32(..14) {
+            match fastrand::u32(..16) {
                 0 => self.command_it("pause").await,
                 1 => self.command_it("interrupt").await,
                 2 => self.ask(&self.caller.post(self.path("/run"), Value::Null)).await.map_or((), drop),
-                3 => {
+                3 | 4 => {
                     self.wait_for_a_pause().await;
                     self.say(number).await;
                 }
-                4 | 5 => self.run_command(number).await,
-                6 => self.ask_again().await,
-                7 => self.look_at_the_list().await,
-                8 if fastrand::bool() => self.clear_commands().await,
+                5..8 => self.run_commands(number).await,
+                8 => self.ask_again().await,
+                9 => self.look_at_the_list().await,
+                10 if fastrand::bool() => self.clear_commands().await,
                 _ => self.say(number).await,
             }
         }

@@ -111,10 +111,9 @@ pub async fn work(here: Here, folder: PathBuf, policy: Policy, waiting: Waiting)
             let number = waiting.begin(&here, &call);
             let answer = call.answered_by(&edge).await;
             waiting.end(&here, number, answer.as_ref());
-            if let Some(json) = answer.and_then(|answer| serde_json::to_vec(&answer).ok()) {
-                // Whoever asked may be gone.
-                let _ = here.ports.bus.publish(&reply, Parcel::json(json)).await;
-            }
+            let json = serde_json::to_vec(&answer).unwrap_or_default();
+            // Whoever asked may be gone.
+            let _ = here.ports.bus.publish(&reply, Parcel::json(json)).await;
         });
     }
 }

@@ -30,8 +30,16 @@ struct Seen {
 }
 
 impl Client {
+    /// Some, one after the other.
+    pub(super) async fn run_commands(&mut self, number: u32) {
+        for part in 0..fastrand::u32(1..4) {
+            self.run_command(number * 10 + part).await;
+            sleep(Duration::from_millis(fastrand::u64(..2_000))).await;
+        }
+    }
+
     /// No program runs here: its folder is not there, which is its end.
-    pub(super) async fn run_command(&mut self, number: u32) {
+    async fn run_command(&mut self, number: u32) {
         let text = format!("command {number} of {}", self.mark);
         let body = json!({"command": text, "cwd": "not/there"});
         let call = self.caller.post(self.path("/bash/start_bash_command"), body);
