@@ -137,10 +137,13 @@ fn cut_off(index: &Index) -> Vec<Arc<ConversationState>> {
     entries
 }
 
-/// Whether its log says that it runs, or that a goal is worked on: between two runs only a judge thinks.
+/// Whether its log says that it runs, or that a goal is worked on: between two runs only a judge thinks. One that is paused may
+/// still be in its last step, which has then left actions without a result.
 fn is_cut_off(entry: &Arc<ConversationState>) -> bool {
     let is_at_work = |projection: &Projection| {
-        projection.status == Status::Running || projection.goal.as_ref().is_some_and(|goal| goal.active)
+        projection.status == Status::Running
+            || projection.status == Status::Paused && projection.open_actions > 0
+            || projection.goal.as_ref().is_some_and(|goal| goal.active)
     };
     entry.with_projection(is_at_work)
 }
@@ -265,6 +268,26 @@ mod tests {
         assert_eq!(found, [judged.id]);
     }
 
+    /// Its worker was killed in the last step before the pause.
+    #[tokio::test]
+    async fn a_paused_one_of_which_an_action_has_no_result_is_looked_at_as_well() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = embedded::Options::within(folder.path(), embedded::Fsync::Interval);
+        let (ports, _guard) = embedded::open(options).await.unwrap();
+        let tasks = Tasks::default();
+        let index = Index::start(&ports, &tasks.tracker, &tasks.drain).await.unwrap();
+        let paused = json!({"id": "r", "timestamp": "2026-11-23T00:00:01", "source": "environment",
+            "kind": "ConversationStateUpdateEvent", "key": "execution_status", "value": "paused"});
+        let action =
+            json!({"id": "a", "timestamp": "2026-11-23T00:00:02", "source": "agent", "kind": "ActionEvent"});
+        let result = json!({"id": "o", "timestamp": "2026-11-23T00:00:03", "source": "environment",
+            "kind": "ObservationEvent"});
+        let in_step = with(&ports, &index, &[&paused, &action]).await;
+        with(&ports, &index, &[&paused, &action, &result]).await;
+        let found: Vec<_> = cut_off(&index).iter().map(|entry| entry.id).collect();
+        assert_eq!(found, [in_step.id]);
+    }
+
     /// A conversation whose log says that it runs.
     async fn running(ports: &ports::Ports, index: &Index) -> Arc<ConversationState> {
         let entry = saying(ports, index, "execution_status", json!("running")).await;
@@ -279,16 +302,26 @@ mod tests {
         key: &str,
         value: serde_json::Value,
     ) -> Arc<ConversationState> {
+        let said = json!({"id": "r", "timestamp": "2026-11-23T00:00:01", "source": "environment",
+            "kind": "ConversationStateUpdateEvent", "key": key, "value": value});
+        with(ports, index, &[&said]).await
+    }
+
+    /// A conversation with these events.
+    async fn with(
+        ports: &ports::Ports,
+        index: &Index,
+        events: &[&serde_json::Value],
+    ) -> Arc<ConversationState> {
         let record = json!({"id": ConversationId::random(), "sandbox": "default",
             "created_at": "2026-11-23T00:00:00.000000Z", "title": null,
             "workspace": {"working_dir": "/w", "kind": "LocalWorkspace"}, "agent": {}, "max_iterations": 1,
             "stuck_detection": true, "confirmation_policy": {"kind": "NeverConfirm"}, "security_analyzer": null});
         let record: types::conversation::ConversationRecord = serde_json::from_value(record).unwrap();
-        let running = json!({"id": "r", "timestamp": "2026-11-23T00:00:01", "source": "environment",
-            "kind": "ConversationStateUpdateEvent", "key": key, "value": value});
-        let running = LogRecord::event(0, &running).unwrap().encode().unwrap().into();
+        let encoded = |(n, event)| LogRecord::event(n, event).unwrap().encode().unwrap().into();
+        let events = (0..).zip(events.iter().copied()).map(encoded).collect();
         let log = LogId::conversation(&record.sandbox, record.id);
-        ports.log.append(&log, Seq::ZERO, vec![running]).await.unwrap();
+        ports.log.append(&log, Seq::ZERO, events).await.unwrap();
         index.create(&record).await.unwrap();
         index.any(record.id).unwrap()
     }

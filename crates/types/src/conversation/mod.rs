@@ -217,6 +217,9 @@ pub struct Projection {
     pub noted: Seq,
     #[serde(default)]
     pub origin: Origin,
+    /// Actions that have no result yet, as far as events say. A run that begins closes what is left.
+    #[serde(default)]
+    pub open_actions: u64,
 }
 
 const STATE_UPDATE: &str = "ConversationStateUpdateEvent";
@@ -246,6 +249,13 @@ impl Projection {
                 projection.noted = seq;
             }
             if head.kind != STATE_UPDATE {
+                projection.open_actions = match head.kind.as_ref() {
+                    "ActionEvent" => projection.open_actions.saturating_add(1),
+                    "ObservationEvent" | "AgentErrorEvent" | "UserRejectObservation" => {
+                        projection.open_actions.saturating_sub(1)
+                    }
+                    _ => projection.open_actions,
+                };
                 return projection.grow(&head.id, &head.timestamp);
             }
             let Ok(update) = serde_json::from_str::<UnreadUpdate<'_>>(event.get()) else { return };
@@ -289,11 +299,13 @@ impl Projection {
                 self.leaf_event_id = event.as_ref().and_then(|event| announced::name(event.as_str()));
                 self.head_is_empty = event.is_none();
                 self.navigated = true;
+                self.open_actions = 0;
             }
             LogRecord::Control(Control::Forked { .. }) => {
                 self.status = Status::Idle;
                 self.last_user_message_id = None;
                 self.tags = None;
+                self.open_actions = 0;
             }
             LogRecord::Control(Control::Brought(brought)) => self.begin_with(brought),
             LogRecord::Control(Control::Fence { .. } | Control::RunEnded {}) => {}
@@ -303,7 +315,7 @@ impl Projection {
     /// What is said of a conversation that was brought here counts, and not what its events say.
     fn begin_with(&mut self, brought: &Brought) {
         let id = |id: &Option<String>| id.as_deref().and_then(announced::name);
-        self.status = brought.status;
+        (self.status, self.open_actions) = (brought.status, 0);
         self.last_user_message_id = id(&brought.last_user_message_id);
         self.leaf_event_id = id(&brought.leaf_event_id).or(self.leaf_event_id.take());
         self.stats = brought.stats.bounded();

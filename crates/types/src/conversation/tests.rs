@@ -214,6 +214,25 @@ fn a_replayed_record_changes_nothing() {
 }
 
 #[test]
+fn an_action_is_open_until_it_has_its_result() {
+    let mut projection = Projection::default();
+    let mut open = |seq: u64, kind: &str| {
+        projection.apply(Seq(seq), &event(0, json!({"id": "e", "timestamp": "t", "kind": kind})));
+        projection.open_actions
+    };
+    let kinds =
+        ["MessageEvent", "ActionEvent", "ActionEvent", "ObservationEvent", "PauseEvent", "AgentErrorEvent"];
+    let seen: Vec<u64> = (1..).zip(kinds).map(|(seq, kind)| open(seq, kind)).collect();
+    assert_eq!(seen, [0, 1, 2, 1, 1, 0]);
+    assert_eq!((open(7, "UserRejectObservation"), open(8, "ActionEvent")), (0, 1), "a result of nothing");
+    projection.apply(
+        Seq(9),
+        &LogRecord::<Box<serde_json::value::RawValue>>::Control(Control::Head { event: None }),
+    );
+    assert_eq!(projection.open_actions, 0);
+}
+
+#[test]
 fn pauses_interruptions_and_tags_are_noted_and_nothing_else() {
     let mut projection = Projection::default();
     let mut noted = |seq: u64, record: LogRecord| {
