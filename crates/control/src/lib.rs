@@ -156,6 +156,7 @@ impl Control {
             kv: ports.kv.clone(),
             worktree_root,
             in_hand: InHand::default(),
+            deletions: Turns::default(),
             apart: InHand::default(),
             switches: Turns::default(),
             sweeps: InHand::default(),

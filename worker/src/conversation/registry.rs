@@ -57,6 +57,8 @@ struct Handle {
     ended: CancellationToken,
     /// Once it is known.
     life: Arc<OnceLock<Life>>,
+    /// Whom it was called for.
+    called: Life,
 }
 
 pub(super) struct Registry {
@@ -86,11 +88,21 @@ impl Registry {
             Command::Navigate { .. } => Some((NAVIGATE_DEADLINE, Err(Reason::TooSlow.into()))),
             _ => None,
         };
+        self.until_left(life.id).await;
         let (reply, answer) = oneshot::channel();
         self.post(Request { command, life, reply, span: Span::current() })?;
         let answer = async { answer.await.unwrap_or_else(|_| Err(ended())) };
         let Some((patience, late)) = when_late else { return answer.await };
         tokio::time::timeout(patience, answer).await.unwrap_or(late)
+    }
+
+    /// Until an actor that is to be forgotten has left its place: what comes now may be for another conversation of that id.
+    async fn until_left(&self, id: ConversationId) {
+        let leaving = match self.entries.lock().get(&id) {
+            Some(Slot::Live(handle)) if handle.forget.is_cancelled() => handle.ended.clone(),
+            _ => return,
+        };
+        let _ = tokio::time::timeout(FORGET_DEADLINE, leaving.cancelled()).await;
     }
 
     pub(super) fn post(self: &Arc<Self>, request: Request) -> Result<(), Fault> {
@@ -102,7 +114,7 @@ impl Registry {
         if !matches!(entries.get(&id), Some(Slot::Live(_))) {
             let dormant = entries.remove(&id).and_then(Slot::into_dormant);
             let dormant = dormant.unwrap_or_else(Dormant::nothing);
-            entries.insert(id, Slot::Live(self.start(id, dormant)));
+            entries.insert(id, Slot::Live(self.start(&request.life, dormant)));
         }
         let Some(Slot::Live(handle)) = entries.get(&id) else { return Err(ended()) };
         if handle.forget.is_cancelled() {
@@ -115,13 +127,13 @@ impl Registry {
         })
     }
 
-    fn start(self: &Arc<Self>, id: ConversationId, dormant: Dormant) -> Handle {
+    fn start(self: &Arc<Self>, called: &Life, dormant: Dormant) -> Handle {
         let (mailbox, requests) = mpsc::channel(MAILBOX);
         let (forget, ended) = (CancellationToken::new(), CancellationToken::new());
         let life = Arc::new(OnceLock::new());
         let seat = Seat {
             registry: Arc::clone(self),
-            id,
+            id: called.id,
             requests,
             forget: forget.clone(),
             ended: ended.clone(),
@@ -132,7 +144,7 @@ impl Registry {
             actor::live(shared, seat, dormant).await;
             drop(busy);
         });
-        Handle { mailbox, forget, ended, life }
+        Handle { mailbox, forget, ended, life, called: called.clone() }
     }
 
     /// Ends everything of a conversation that is deleted, and sets aside what its tools have kept in `folder`. Once this
@@ -280,7 +292,7 @@ impl Slot {
     /// As [`Life::may_be`].
     fn may_be(&self, life: &Life) -> bool {
         let own = match self {
-            Self::Live(handle) => handle.life.get(),
+            Self::Live(handle) => Some(handle.life.get().unwrap_or(&handle.called)),
             Self::Dormant(dormant) => dormant.memory.as_ref().map(|memory| &memory.life),
         };
         own.is_none_or(|own| own.may_be(life))

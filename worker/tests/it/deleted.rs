@@ -124,6 +124,33 @@ async fn of_two_conversations_of_an_id_both_have_gone_whatever_their_clocks_said
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_conversation_made_anew_is_there_though_the_one_before_it_has_not_left_yet() {
+    let (world, faults) = crate::faults::world().await;
+    let id = world.create();
+    world.say(id, "of the one before", false).await.unwrap();
+    faults.stuck.store(true, Ordering::SeqCst);
+    let stuck = world.say(id, "more", false);
+    let meanwhile = async {
+        until(async || faults.waiting.load(Ordering::SeqCst) > 0).await;
+        let forgotten = world.forget(id);
+        let anew = async {
+            let anew = made(id, "2026-11-30T00:00:00.000000Z");
+            world.change_record(id, |copy| copy.created_at.clone_from(&anew.created_at));
+            let said = world.call_for(&anew, message("of the new one", false));
+            let later = async {
+                tokio::task::yield_now().await;
+                faults.stuck.store(false, Ordering::SeqCst);
+            };
+            tokio::join!(said, later).0
+        };
+        tokio::join!(forgotten, anew)
+    };
+    let (_, (forgotten, said)) = tokio::join!(stuck, meanwhile);
+    forgotten.unwrap();
+    said.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_deletion_that_times_out_takes_back_no_note_of_another_deletion() {
     let (world, faults) = crate::faults::world().await;
     let id = world.create();

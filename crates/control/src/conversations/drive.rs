@@ -54,7 +54,24 @@ impl Conversations {
         deadline: Duration,
     ) -> Result<CommandDone, Fault> {
         self.0.activity.touch();
-        self.0.workers.call_within(entry.log.sandbox(), &entry.call(command), deadline).await
+        let told = self.0.workers.call_within(entry.log.sandbox(), &entry.call(command), deadline).await;
+        match told {
+            Err(fault) if fault.reason == Some(Reason::Missing) => {
+                Err(self.truly_missing(entry, fault).await)
+            }
+            told => told,
+        }
+    }
+
+    /// A worker says no to what is for a conversation that was deleted, also where another has its id by now and this gateway
+    /// has not heard of it: that one is there.
+    async fn truly_missing(&self, entry: &ConversationState, fault: Fault) -> Fault {
+        match self.get_stored(&entry.tenant, entry.id).await {
+            Ok(Some(present)) if !entry.is_of(&present.record()) => {
+                Fault::from(Reason::Unavailable).caused_by("another conversation has its id by now")
+            }
+            _ => fault,
+        }
     }
 
     /// As [`Conversations::command`], for one that ends a run or the wait for one.

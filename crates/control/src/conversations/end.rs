@@ -48,6 +48,8 @@ impl Conversations {
     }
 
     async fn delete_now(&self, tenant: &TenantId, id: ConversationId) -> Result<bool, Fault> {
+        // While another one deletes it, nobody knows whether it goes.
+        let _turn = self.0.deletions.wait(id).await;
         let Some(entry) = self.get(tenant, id).await? else { return Ok(false) };
         self.delete_if(entry, false).await
     }

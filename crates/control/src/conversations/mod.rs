@@ -60,6 +60,8 @@ pub(crate) struct Inner {
     /// The folder of working trees that may be anywhere.
     pub worktree_root: PathBuf,
     pub in_hand: InHand,
+    /// Who deletes which.
+    pub deletions: Turns<ConversationId>,
     /// Those that are made in working trees of their own, from before there is one.
     pub apart: InHand,
     /// Those of which the model is being replaced.

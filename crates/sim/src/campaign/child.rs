@@ -48,11 +48,18 @@ impl Child {
     }
 }
 
-/// Has the system end this process once it has used so much of a processor's time: other work may keep it waiting.
+/// What one gets that waits for others, or for what never comes.
+const STANDING_STILL: libc::c_uint = 600;
+
+/// Has the system end this process once it has used so much of a processor's time: other work may keep it waiting, but not
+/// for ever.
 fn end_after(patience: Duration) {
     let limit = libc::rlimit { rlim_cur: patience.as_secs(), rlim_max: patience.as_secs() };
-    // SAFETY: it reads the limit, which is there.
-    unsafe { libc::setrlimit(libc::RLIMIT_CPU, &raw const limit) };
+    // SAFETY: it reads the limit, which is there; the other reads nothing.
+    unsafe {
+        libc::setrlimit(libc::RLIMIT_CPU, &raw const limit);
+        libc::alarm(STANDING_STILL);
+    }
 }
 
 /// Waits until one has ended; `None` where there is none.

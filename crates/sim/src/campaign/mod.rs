@@ -57,12 +57,13 @@ impl Campaign {
     /// To be called by the only thread of the process.
     ///
     /// # Errors
-    /// Where the system gives no more processes.
+    /// Where the system gives no more processes, or not all of them were run.
     pub fn run(&self) -> std::io::Result<Outcome> {
+        let wanted = self.seeds.saturating_mul(self.scenarios.len() as u64);
         let mut all = (self.first..self.first.saturating_add(self.seeds))
             .flat_map(|seed| self.scenarios.iter().map(move |scenario| (*scenario, seed)));
         let (mut under_way, mut outcome) = (BTreeMap::new(), Outcome::default());
-        let mut progress = Progress::of(self.seeds.saturating_mul(self.scenarios.len() as u64));
+        let mut progress = Progress::of(wanted);
         loop {
             while under_way.len() < self.jobs
                 && (!self.is_over_at_first || outcome.failures.is_empty())
@@ -83,6 +84,10 @@ impl Campaign {
             progress.count(outcome.run, outcome.failures.len());
         }
         progress.end();
+        let is_over = self.is_over_at_first && !outcome.failures.is_empty();
+        if outcome.run == 0 || outcome.run != wanted && !is_over {
+            return Err(std::io::Error::other(format!("{} of {wanted} worlds were run", outcome.run)));
+        }
         Ok(outcome)
     }
 }
@@ -138,6 +143,9 @@ fn read(mut child: Child, is_well: bool) -> std::io::Result<Verdict> {
     let mut lines = text.lines().map(str::to_owned);
     let trace = lines.next().unwrap_or_default();
     let mut broken: Vec<String> = lines.collect();
+    if u64::from_str_radix(&trace, 16).is_err() {
+        broken.push("the world has said nothing".to_owned());
+    }
     if !is_well {
         broken.push(format!("the world has died, or not ended within {PATIENCE:?}"));
     }

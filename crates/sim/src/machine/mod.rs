@@ -39,7 +39,8 @@ pub fn take_over(seed: u64) {
     threads::note_others();
     IS_OF_WORLD.set(true);
     IS_TAKEN_OVER.store(true, Ordering::SeqCst);
-    fastrand::seed(seed);
+    // The plan of the world is drawn from the seed itself: what happens in it is not to be the same numbers.
+    fastrand::seed(!seed);
 }
 
 pub fn hand_back() {

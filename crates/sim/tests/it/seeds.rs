@@ -18,6 +18,7 @@ fn holds(scenario: &str, seeds: &str) {
     let output = sim.args(["--scenario", scenario, "--seeds", seeds]).output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");
+    assert!(said.contains(&format!("{seeds} worlds, 0 failed")), "{said}");
 }
 
 #[test]
