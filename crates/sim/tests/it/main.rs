@@ -1,6 +1,7 @@
 //! The simulator's own promises: its ports are as good as those of the adapters, and a seed is a world.
 #![cfg(test)]
 
+mod command;
 mod contract;
 mod mutants;
 mod repeating;
