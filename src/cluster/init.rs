@@ -31,6 +31,7 @@ pub struct Options {
 /// When a key cannot be made or written, or keys that are needed are gone.
 pub fn run(options: &Options, settings: &Settings, cluster: Option<&Cluster>) -> anyhow::Result<ExitCode> {
     hide_from_git(&options.dir)?;
+    let untold = Untold::begin(&options.dir)?;
     let mut pieces = folder::make(&options.dir, &options.accounts_dir)?;
     if settings.secret_key.is_none() {
         pieces.push(text_key(&options.dir, "gateway/secret_key")?);
@@ -47,15 +48,13 @@ pub fn run(options: &Options, settings: &Settings, cluster: Option<&Cluster>) ->
         println!("{state:<7} {:<45} {}", path.display().to_string(), purpose(path));
     }
     let some_are = |state| pieces.iter().any(|piece| piece.state == state);
-    let untold = options.dir.join(UNTOLD);
     if some_are(State::Renewed) {
         println!(
             "What was renewed has the rights of this release: copy it to where its part runs elsewhere."
         );
-        std::fs::write(&untold, "").with_context(|| format!("cannot write {}", untold.display()))?;
     }
-    if untold.exists() {
-        println!("{}", told(&options.dir, cluster, &untold));
+    if untold.remains(some_are(State::Renewed))? {
+        println!("{}", told(&options.dir, cluster, &untold.path));
     }
     if some_are(State::Made) {
         println!("{}", advice(&options.dir));
@@ -64,6 +63,34 @@ pub fn run(options: &Options, settings: &Settings, cluster: Option<&Cluster>) ->
         println!("Everything was there: nothing has changed.");
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// That a server may run which has not heard of what is renewed. Noted before anything is: whoever is cut off after that leaves it
+/// to the next.
+struct Untold {
+    path: PathBuf,
+    was_there: bool,
+}
+
+impl Untold {
+    fn begin(dir: &Path) -> anyhow::Result<Self> {
+        let path = dir.join(UNTOLD);
+        let was_there = path.exists();
+        // Without the operator's keys nothing is renewed.
+        if !was_there && path.parent().is_some_and(Path::is_dir) {
+            std::fs::write(&path, "").with_context(|| format!("cannot write {}", path.display()))?;
+        }
+        Ok(Self { path, was_there })
+    }
+
+    /// Whether there is something to tell.
+    fn remains(&self, is_renewed: bool) -> anyhow::Result<bool> {
+        if self.path.exists() && !self.was_there && !is_renewed {
+            std::fs::remove_file(&self.path)
+                .with_context(|| format!("cannot remove {}", self.path.display()))?;
+        }
+        Ok(self.path.exists())
+    }
 }
 
 /// A server that runs has the rights of workers in its own folder, and reads `auth.conf` only when it starts. Where it cannot be
@@ -146,6 +173,20 @@ mod tests {
         run(&options, &settings, None).unwrap();
         assert!(options.dir.join("gateway/secret_key").exists());
         assert_eq!(git(&["status", "--porcelain", "--untracked-files=all"]), "");
+    }
+
+    #[test]
+    fn what_a_server_has_not_heard_is_noted_before_it_is_renewed_and_only_as_long_as_it_matters() {
+        let folder = tempfile::tempdir().unwrap();
+        let noted = folder.path().join(UNTOLD);
+        let begin = || Untold::begin(folder.path()).unwrap();
+        assert!(!begin().remains(false).unwrap(), "there are no keys yet");
+        std::fs::create_dir(noted.parent().unwrap()).unwrap();
+        assert!(!begin().remains(false).unwrap() && !noted.exists());
+        drop(begin());
+        assert!(begin().remains(false).unwrap(), "the one before was cut off");
+        std::fs::remove_file(&noted).unwrap();
+        assert!(begin().remains(true).unwrap());
     }
 
     #[test]

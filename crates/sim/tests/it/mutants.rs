@@ -10,7 +10,7 @@ fn every_mutant_is_found_by_the_first_seeds() {
     let mut unseen = Vec::new();
     for mutant in Mutant::ALL {
         let name = format!("{mutant:?}");
-        let (_, said) = sim(&["--first", "--seeds", "200", "--mutant", &name]);
+        let (_, said) = sim(&["--first", "--seeds", "500", "--mutant", &name]);
         println!("{name}: {said}");
         let Some((scenario, seed)) = first_failure(&said) else {
             unseen.push(mutant);
