@@ -212,7 +212,7 @@ fn worker_rights() -> serde_json::Value {
             "mh.live.default.*", "mh.rec.default", "mh.hist.default.1", "mh.llm.default",
             "mh.llm.default.>", "mh.ans.default.1.>",
         ] },
-        "sub": { "allow": ["mh.cmd.default.>", "_INBOX_default_1.>"] },
+        "sub": { "allow": ["mh.cmd.default.*.1", "_INBOX_default_1.>"] },
     })
 }
 
@@ -235,7 +235,7 @@ async fn a_worker_needs_no_more_rights_than_it_has() {
     let taken = worker.kv.put(buckets::LEASES, "default", lease(0), Expect::Absent).await;
     assert!(taken.is_ok(), "{taken:?}");
 
-    let mut commands = worker.bus.subscribe("mh.cmd.default.>", None).await.unwrap();
+    let mut commands = worker.bus.subscribe("mh.cmd.default.*.1", None).await.unwrap();
     let control = control.control().await.unwrap();
     let bus = worker.bus.clone();
     let answering = tokio::spawn(async move {
