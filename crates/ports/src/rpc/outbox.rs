@@ -1,5 +1,6 @@
 //! Answers on their way. One that is ready while the bus cannot be reached is kept until it can: what was done must not be
-//! told to have failed because a connection was made anew. An answerer of strangers keeps them within bounds of its own.
+//! told to have failed because a connection was made anew. One that tells it once is sent again until it has certainly left: who
+//! waits for it takes the first. An answerer of strangers keeps them within bounds of its own.
 
 use std::sync::Arc;
 
@@ -27,15 +28,18 @@ impl Outbox {
         Self { bus, room: Arc::new(Semaphore::new(MOST_BYTES)) }
     }
 
-    /// Sends an answer once the bus can be reached, or until `give_up`.
+    /// Sends an answer once the bus can be reached, or until `give_up`; `surely`: until the bus has it.
     ///
     /// # Errors
     /// Those of the bus; `Unavailable` also where there is no room to keep it.
-    pub async fn send(&self, reply: &str, answer: &Parcel, give_up: Instant) -> Result<()> {
+    pub async fn send(&self, reply: &str, answer: &Parcel, surely: bool, give_up: Instant) -> Result<()> {
         let give_up = give_up.min(Instant::now() + LONGEST);
         let (mut pauses, mut kept) = (AWAY, None);
         loop {
-            let sent = self.bus.publish(reply, answer.clone()).await;
+            let sent = match surely {
+                true => self.bus.publish_surely(reply, answer.clone()).await,
+                false => self.bus.publish(reply, answer.clone()).await,
+            };
             let Err(Error::Unavailable(_)) = sent else { return sent };
             kept = kept.or_else(|| self.room_for(answer.bytes()));
             let pause = pauses.pause();
@@ -64,7 +68,7 @@ mod tests {
         let outbox = Outbox::new(Away::until(Instant::now() + 10 * LONGEST));
         let never = Instant::now() + 100 * LONGEST;
         let began = Instant::now();
-        assert!(outbox.send("x", &Parcel::json("{}"), never).await.is_err());
+        assert!(outbox.send("x", &Parcel::json("{}"), true, never).await.is_err());
         assert!(began.elapsed() <= LONGEST);
     }
 
@@ -73,7 +77,7 @@ mod tests {
         let bus = Away::until(Instant::now() + LONGEST / 2);
         let outbox = Outbox::new(bus.clone());
         let (answer, most) = (Parcel::json(vec![b' '; LARGEST]), MOST_BYTES / LARGEST);
-        let sending = (0..2 * most).map(|_| outbox.send("x", &answer, Instant::now() + LONGEST));
+        let sending = (0..2 * most).map(|_| outbox.send("x", &answer, false, Instant::now() + LONGEST));
         let sent = join_all(sending).await;
         assert_eq!(sent.iter().filter(|sent| sent.is_ok()).count(), most);
         assert_eq!(bus.published().len(), most);

@@ -206,12 +206,13 @@ where
         self.count(Event::Begun);
         let came = Instant::now();
         let request = Request::<S>::read(&message.parcel.json);
+        let surely = request.as_ref().is_ok_and(|request| request.body.is_told_once());
         let give_up = came + request.as_ref().map_or(Duration::ZERO, Request::patience);
         let outcome = match request {
             Ok(request) => self.perform(request, message.subject, message.parcel.blob).await,
             Err(fault) => Err(fault),
         };
-        self.send(&reply, envelope::answer(outcome), give_up).await;
+        self.send(&reply, envelope::answer(outcome), surely, give_up).await;
         drop(permit);
         self.count(Event::Ended);
     }
@@ -248,11 +249,11 @@ where
         Fault::internal(format_args!("the service {} has panicked: {text}", S::NAME))
     }
 
-    async fn send(&self, reply: &str, answer: Parcel, give_up: Instant) {
+    async fn send(&self, reply: &str, answer: Parcel, surely: bool, give_up: Instant) {
         if mutants::is(Mutant::DroppedAnswer) && fastrand::u32(..50) == 0 {
             return;
         }
-        let Err(error) = self.server.outbox.send(reply, &answer, give_up).await else { return };
+        let Err(error) = self.server.outbox.send(reply, &answer, surely, give_up).await else { return };
         tracing::warn!(service = S::NAME, %error, "an answer cannot be sent");
         self.count(Event::Unanswered);
         if matches!(error, Error::Unavailable(_)) {

@@ -79,6 +79,12 @@ pub fn nobody() -> String {
     format!("mh.cmd.nobody.{}.0", Renewal::NAME)
 }
 
+/// What one incarnation of a worker may publish to and nobody hears: no call has this token.
+#[must_use]
+pub fn nobody_of(sandbox: &SandboxId, epoch: Epoch) -> String {
+    format!("mh.ans.{sandbox}.{}.nobody.0", epoch.0)
+}
+
 /// Calls from a worker for a service of the control plane.
 #[must_use]
 pub fn calls<S: OfControlPlane>(sandbox: impl Token<SandboxId>) -> String {
@@ -223,6 +229,7 @@ mod tests {
         assert_eq!(model_pieces(&sandbox, Epoch(3), "c"), "_INBOX_a_3.llm.c");
         assert!(covers(ALL_MODEL_PIECES, &model_pieces(&sandbox, Epoch(1), "x")));
         assert!(covers(&credentials(Every, Every), &nobody()));
+        assert!(covers(&answers(&sandbox, Epoch(3), "*"), &nobody_of(&sandbox, Epoch(3))));
     }
 
     #[test]
