@@ -19,8 +19,8 @@
 //! on a subject a sandbox, and one sandbox must not take what others need. A bus that has to drop a call nevertheless
 //! answers it itself (`Bus::subscribe`), and what even it could not see shows as [`Event::Lagged`].
 //!
-//! *Deadlines.* A call carries when it was sent and how long its caller waits. One that is older is not begun: it lay in
-//! a queue, or this process was stopped for a while, and its client was told meanwhile that it had failed. One that
+//! *Deadlines.* A call carries how long its caller waits. One that was on its way for longer ([`Ages`]) is not begun: it lay
+//! in a queue, or this process was stopped for a while, and its client was told meanwhile that it had failed. One that
 //! is under way is ended at that time only if it says that it only reads; all others act, and are finished, since nobody
 //! could say which half of them was done.
 //!
@@ -49,6 +49,7 @@ use tracing::{Instrument, info_span};
 use types::service::{OfControlPlane, Service};
 use types::{Epoch, SandboxId, subjects};
 
+use super::ages::Ages;
 use super::envelope::{self, Request};
 use super::outbox::Outbox;
 use super::room::{Permit, Room};
@@ -91,6 +92,7 @@ impl<S: OfControlPlane> Call<S> {
 pub struct Server {
     bus: Arc<dyn Bus>,
     outbox: Outbox,
+    ages: Arc<Ages>,
     tasks: TaskTracker,
     stop: CancellationToken,
     watch: Watch,
@@ -100,8 +102,8 @@ impl Server {
     /// Calls run on `tasks`, and none is begun after `stop`.
     #[must_use]
     pub fn new(bus: Arc<dyn Bus>, tasks: TaskTracker, stop: CancellationToken) -> Self {
-        let outbox = Outbox::new(bus.clone());
-        Self { bus, outbox, tasks, stop, watch: unwatched() }
+        let (outbox, ages) = (Outbox::new(bus.clone()), Arc::default());
+        Self { bus, outbox, ages, tasks, stop, watch: unwatched() }
     }
 
     /// With somebody who counts.
@@ -204,10 +206,9 @@ where
 
     async fn answer(self: Arc<Self>, message: Message, reply: String, permit: Permit) {
         self.count(Event::Begun);
-        let came = Instant::now();
         let request = Request::<S>::read(&message.parcel.json);
         let surely = request.as_ref().is_ok_and(|request| request.body.is_told_once());
-        let give_up = came + request.as_ref().map_or(Duration::ZERO, Request::patience);
+        let give_up = Instant::now() + request.as_ref().map_or(Duration::ZERO, Request::patience);
         let outcome = match request {
             Ok(request) => self.perform(request, message.subject, message.parcel.blob).await,
             Err(fault) => Err(fault),
@@ -223,7 +224,8 @@ where
         subject: String,
         blob: Bytes,
     ) -> std::result::Result<(A, Bytes), Fault> {
-        if request.is_late() {
+        let age = request.sent.map_or(Duration::ZERO, |sent| self.server.ages.of(sent));
+        if age > request.patience() {
             self.count(Event::Late);
             return Err(Reason::TooLate.into());
         }
