@@ -1,5 +1,7 @@
-//! A step that changes nothing is due again at once: it is taken again, and not at once.
+//! A step that changes nothing, or cannot be taken, is due again at once: it is taken again, and not at once. Others, for
+//! which something has changed meanwhile, wait for nothing.
 
+use std::mem::{Discriminant, discriminant};
 use std::time::{Duration, Instant};
 
 use ports::retry::Backoff;
@@ -8,18 +10,19 @@ use crate::decide::Step;
 
 const PAUSES: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(10));
 
-/// What came of the last step of one sandbox.
+/// What came of the last steps of one sandbox.
 #[derive(Debug)]
 pub struct Repeats {
     /// Until the look that follows it. Beside it, whether it could be taken.
     last: Option<(Step, bool)>,
     pauses: Backoff,
-    not_before: Option<Instant>,
+    /// When steps of a kind may be taken again.
+    not_before: Vec<(Discriminant<Step>, Instant)>,
 }
 
 impl Default for Repeats {
     fn default() -> Self {
-        Self { last: None, pauses: PAUSES, not_before: None }
+        Self { last: None, pauses: PAUSES, not_before: Vec::new() }
     }
 }
 
@@ -34,18 +37,50 @@ impl Repeats {
         if let Some((last, is_done)) = self.last.take() {
             // Each refusal is the answer to another wake.
             let is_new = last != *due || matches!(due, Step::Refuse(..));
-            if is_done && is_new {
-                *self = Self::default();
-            } else {
-                self.not_before = Some(now + self.pauses.pause());
+            self.not_before.retain(|(kind, _)| *kind != discriminant(&last));
+            if !is_done || !is_new {
+                self.not_before.push((discriminant(&last), now + self.pauses.pause()));
+            } else if self.not_before.is_empty() {
+                self.pauses = PAUSES;
             }
         }
-        let left = self.not_before?.saturating_duration_since(now);
+        let (_, until) = self.not_before.iter().find(|(kind, _)| *kind == discriminant(due))?;
+        let left = until.saturating_duration_since(now);
         (!left.is_zero()).then_some(left)
     }
 
     /// Nothing is due.
     pub fn forget(&mut self) {
         *self = Self::default();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use types::Epoch;
+
+    use super::*;
+
+    #[test]
+    fn a_step_that_cannot_be_taken_holds_up_no_other_and_two_such_do_not_take_turns_at_once() {
+        let (mut repeats, now) = (Repeats::default(), Instant::now());
+        repeats.taken(Step::Erase, false);
+        assert_eq!(repeats.pause(&Step::Start(Epoch(2)), now), None, "it was woken meanwhile");
+        assert!(repeats.pause(&Step::Erase, now).is_some());
+        repeats.taken(Step::Start(Epoch(2)), false);
+        assert!(repeats.pause(&Step::Erase, now).is_some());
+        assert!(repeats.pause(&Step::Start(Epoch(3)), now).is_some(), "the next try of the same");
+    }
+
+    #[test]
+    fn a_step_that_is_done_at_last_is_paused_no_more() {
+        let (mut repeats, now) = (Repeats::default(), Instant::now());
+        for _ in 0..3 {
+            repeats.taken(Step::Start(Epoch(1)), false);
+            assert!(repeats.pause(&Step::Start(Epoch(1)), now).is_some());
+        }
+        repeats.taken(Step::Start(Epoch(1)), true);
+        assert_eq!(repeats.pause(&Step::Erase, now), None);
+        assert_eq!(repeats.pause(&Step::Start(Epoch(2)), now), None);
     }
 }
