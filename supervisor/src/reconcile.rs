@@ -172,7 +172,8 @@ impl Reconciler {
             Sign::Leased(RESYNC)
         };
         let newest = view.newest_instance().map(|found| found.state);
-        if matches!((newest, sign), (Some(InstanceState::Running), Sign::Leased(_))) {
+        let is_alive = !self.rules.leases || memory.pulse.is_fresh();
+        if is_alive && newest == Some(InstanceState::Running) {
             memory.lives(view);
         }
         memory.seen = view.newest_instance().map(|found| found.instance.epoch).or(memory.seen);
