@@ -89,6 +89,10 @@ impl Actor {
         // What was wrong with an earlier one says nothing of this one.
         let instance_name = instance.name(&self.cluster);
         let allocation = Allocation { epoch, instance: instance_name, failure: None, ..before.clone() };
+        if view.is_claimed() {
+            // It was given room for this start. Asked again once it runs, others might have got that meanwhile.
+            self.grant(view).await?;
+        }
         let revision = self.allocate(view, &allocation, view.allocation.expect).await?;
         memory.course.begin(epoch, now.instant);
         match self.launch(&instance).await {

@@ -98,7 +98,10 @@ impl Reconciler {
         let mut room = Headroom::of(self.rules.limits, &views, |view| self.busy.contains_key(&view.sandbox));
         let is_known = |sandbox: &SandboxId| views.binary_search_by(|view| view.sandbox.cmp(sandbox)).is_ok();
         self.memories.retain(|sandbox, _| is_known(sandbox));
-        let has_changed = pool::fill(&actor, &views, self.rules.warm_workers, room.left(), now).await?;
+        // They are about to be given room.
+        let claimed = views.iter().filter(|view| is_to_be_granted(view)).count();
+        let for_pool = room.left().saturating_sub(claimed);
+        let has_changed = pool::fill(&actor, &views, self.rules.warm_workers, for_pool, now).await?;
         let mut next = if has_changed { Duration::ZERO } else { RESYNC };
         for view in views {
             if !self.busy.contains_key(&view.sandbox) {

@@ -140,6 +140,42 @@ async fn what_is_taken_from_the_pool_counts_as_what_is_started() {
     }
 }
 
+#[tokio::test]
+async fn room_that_a_claimed_sandbox_got_for_its_start_is_kept_for_it() {
+    let mut world = world().await;
+    world.rules.warm_workers = 1;
+    world.supervisor().settle(world.start).await;
+    let [claimed] = world.unclaimed().await.try_into().unwrap();
+    world.workers.lose(&instance(&claimed, 1));
+    let record = Wanted { tenant: TenantId::parse("acme"), is_claimed: true, ..wanted(Want::Running, 1) };
+    world.put(SANDBOXES, &claimed, &record).await;
+    world.rules.warm_workers = 0;
+    world.rules.limits = Limits { per_tenant: Some(1), per_node: None };
+    let mut supervisor = world.supervisor();
+    supervisor.look(world.start).await.unwrap();
+    supervisor.finish().await;
+    assert_eq!(world.workers.instances(), [instance(&claimed, 2)]);
+    // It comes first in each look.
+    world.claim("0", "acme").await;
+    supervisor.settle(world.start).await;
+    assert_eq!(world.workers.instances(), [instance(&claimed, 2)]);
+    assert_eq!(world.allocation("0").await.failure.unwrap().reason, FailureReason::NoRoom);
+}
+
+#[tokio::test]
+async fn the_pool_is_not_filled_with_room_that_a_claimed_sandbox_is_about_to_get() {
+    let mut world = world().await;
+    (world.rules.warm_workers, world.rules.limits.per_node) = (2, Some(2));
+    let mut supervisor = world.supervisor();
+    supervisor.settle(world.start).await;
+    let pool = world.unclaimed().await;
+    let record = Wanted { tenant: TenantId::parse("acme"), is_claimed: true, ..wanted(Want::Running, 1) };
+    world.put(SANDBOXES, &pool[0], &record).await;
+    supervisor.look(world.start).await.unwrap();
+    assert_eq!(world.ports.kv.list(SANDBOXES).await.unwrap().len(), 2);
+    supervisor.finish().await;
+}
+
 /// Gateways write the record of a sandbox between each look and the first steps that follow it.
 struct Busy {
     inner: Arc<dyn Kv>,
