@@ -80,7 +80,8 @@ impl Driver for InProcess {
         Ok(())
     }
 
-    async fn changed(&self) {
+    async fn changed(&self) -> Option<SandboxId> {
         self.ended.notified().await;
+        None
     }
 }

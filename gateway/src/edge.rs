@@ -4,8 +4,9 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, to_bytes};
 use axum::response::IntoResponse;
+use bytes::Bytes;
 use futures_util::FutureExt;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use telemetry::metrics::Http;
@@ -50,6 +51,15 @@ impl Edge {
     pub async fn serve(&self, request: Request<Body>) -> Response<Body> {
         let method = request.method().clone();
         measured(&self.0.metrics, method, self.answer(request)).await
+    }
+
+    /// As [`Edge::serve`], where no connection brings the request: both are there as a whole.
+    ///
+    /// # Errors
+    /// When the answer breaks off.
+    pub async fn serve_whole(&self, request: Request<Bytes>) -> Result<Response<Bytes>, axum::Error> {
+        let (parts, body) = self.serve(request.map(Body::from)).await.into_parts();
+        Ok(Response::from_parts(parts, to_bytes(body, usize::MAX).await?))
     }
 
     async fn answer(&self, request: Request<Body>) -> Response<Body> {

@@ -129,7 +129,6 @@ async fn serve(options: &Options, settings: &Settings, cluster: &settings::Clust
         };
         let watch = control::watched(metrics.calls.clone());
         async move {
-            let _ending = ending;
             let serve = async || -> anyhow::Result<()> {
                 let storage = connection.storage().await?;
                 Ok(control::storage::serve(&*storage, &ports, limits, &books, watch.clone(), &drain).await?)
@@ -138,9 +137,11 @@ async fn serve(options: &Options, settings: &Settings, cluster: &settings::Clust
             while let Err(error) = serve().await {
                 tracing::warn!(%error, "workers cannot be served, trying again");
                 if drain.run_until_cancelled(tokio::time::sleep(pauses.pause())).await.is_none() {
-                    return;
+                    break;
                 }
             }
+            // It has ended because all has.
+            ending.disarm();
         }
     });
     let served = async {

@@ -70,6 +70,15 @@ pub trait Driver: Send + Sync {
     /// `Unavailable`.
     async fn list(&self) -> Result<Vec<Found>>;
 
+    /// What [`Driver::list`] says of one sandbox.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn find(&self, sandbox: &SandboxId) -> Result<Vec<Found>> {
+        let all = self.list().await?;
+        Ok(all.into_iter().filter(|found| found.instance.sandbox == *sandbox).collect())
+    }
+
     /// # Errors
     /// After `Failed`, something may be left that [`Driver::log`] reads and [`Driver::stop`] removes.
     async fn start(&self, launch: &Launch) -> std::result::Result<(), StartError>;
@@ -90,9 +99,9 @@ pub trait Driver: Send + Sync {
     /// `Unavailable`, also while an instance still uses them.
     async fn remove_files(&self, sandbox: &SandboxId) -> Result<()>;
 
-    /// Returns when something may have changed by itself. A hint: changes can be missed.
+    /// Returns when something of a sandbox may have changed by itself; `None`: of any. A hint: changes can be missed.
     ///
     /// # Cancel safety
     /// Dropping it loses at most a hint.
-    async fn changed(&self);
+    async fn changed(&self) -> Option<SandboxId>;
 }

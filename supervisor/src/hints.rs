@@ -8,9 +8,11 @@ use futures_util::StreamExt;
 use futures_util::stream::select_all;
 use ports::retry::Backoff;
 use ports::{Allowance, Change, Changes, Kv, KvEntry};
-use types::Epoch;
 use types::buckets::{LEASES, SANDBOXES};
 use types::placement::Lease;
+use types::{Epoch, SandboxId};
+
+use crate::scope::Scope;
 
 /// After watches that ended.
 const PAUSES: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(10));
@@ -31,11 +33,11 @@ impl Default for Hints {
 }
 
 impl Hints {
-    /// Makes what watches are missing. To be called before the records are read: what changes after that is
-    /// then heard of.
-    pub async fn watch(&mut self, kv: &dyn Kv) {
+    /// Makes what watches are missing, and answers what may have changed unheard of. To be called before the records are
+    /// read: what changes after that is then heard of.
+    pub async fn watch(&mut self, kv: &dyn Kv) -> Scope {
         if self.changes.is_some() {
-            return;
+            return Scope::default();
         }
         match (kv.watch(SANDBOXES).await, kv.watch(LEASES).await) {
             (Ok(sandboxes), Ok(leases)) => {
@@ -45,20 +47,30 @@ impl Hints {
             }
             (Err(error), _) | (_, Err(error)) => tracing::debug!(%error, "no hints from the records"),
         }
+        Scope::All
     }
 
-    /// Returns at the next hint; never, while there are no watches.
+    /// Returns at the next hint, with what it is about; never, while there are no watches.
     ///
     /// # Cancel safety
     /// Dropping it loses nothing.
-    pub async fn changed(&mut self) {
+    pub async fn changed(&mut self) -> Scope {
         let Some(changes) = &mut self.changes else { return std::future::pending().await };
-        if changes.next().await.is_some() {
+        if let Some(change) = changes.next().await {
             self.pauses.reset();
-            return;
+            return concerned(&change);
         }
         self.changes = None;
         tokio::time::sleep(self.pauses.pause()).await;
+        Scope::All
+    }
+}
+
+/// Notes of others than sandboxes are read at each look.
+fn concerned(change: &Change) -> Scope {
+    match change {
+        Change::Put { key, .. } | Change::Deleted { key } => SandboxId::parse(key).into_iter().collect(),
+        Change::Lagged => Scope::All,
     }
 }
 

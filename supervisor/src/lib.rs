@@ -21,6 +21,7 @@ mod reconcile;
 mod records;
 mod repeats;
 mod room;
+mod scope;
 #[cfg(test)]
 mod tests;
 mod trouble;
@@ -46,6 +47,7 @@ use act::Actor;
 use hints::Hints;
 use moment::Moment;
 use reconcile::{Reconciler, Rules};
+use scope::Scope;
 use view::Demand;
 
 /// How long a missed hint can go unnoticed.
@@ -186,10 +188,10 @@ fn clustered(cluster: &Cluster, ports: &Ports, driver: Arc<dyn Driver>) -> Recon
 
 /// Looks and looks again until `stop`. Then steps may still be under way.
 async fn schedule(reconciler: &mut Reconciler, ports: &Ports, driver: &dyn Driver, stop: &CancellationToken) {
-    let mut hints = Hints::default();
+    let (mut hints, mut scope) = (Hints::default(), Scope::All);
     while !stop.is_cancelled() {
-        hints.watch(ports.kv.as_ref()).await;
-        let next = match reconciler.look(Moment::now()).await {
+        scope.add(hints.watch(ports.kv.as_ref()).await);
+        let next = match reconciler.look(std::mem::take(&mut scope), Moment::now()).await {
             Ok(next) => next,
             Err(error) => {
                 tracing::warn!(%error, "cannot compare wanted and running sandboxes, trying again");
@@ -199,13 +201,13 @@ async fn schedule(reconciler: &mut Reconciler, ports: &Ports, driver: &dyn Drive
         let earliest = Instant::now() + APART;
         tokio::select! {
             () = tokio::time::sleep(next) => {}
-            () = change(reconciler, &mut hints, driver) => {}
+            changed = change(reconciler, &mut hints, driver) => scope.add(changed),
             () = stop.cancelled() => {}
         }
         // What else has happened by then, however much it is.
         let more = async {
             loop {
-                change(reconciler, &mut hints, driver).await;
+                scope.add(change(reconciler, &mut hints, driver).await);
             }
         };
         tokio::select! {
@@ -217,14 +219,14 @@ async fn schedule(reconciler: &mut Reconciler, ports: &Ports, driver: &dyn Drive
     }
 }
 
-/// Returns at the next reason to look.
+/// Returns at the next reason to look, with what to look at; the reconciler knows by itself whose step has ended.
 ///
 /// # Cancel safety
 /// Dropping it loses nothing.
-async fn change(reconciler: &mut Reconciler, hints: &mut Hints, driver: &dyn Driver) {
+async fn change(reconciler: &mut Reconciler, hints: &mut Hints, driver: &dyn Driver) -> Scope {
     tokio::select! {
-        () = driver.changed() => {}
-        () = hints.changed() => {}
-        () = reconciler.step_ended() => {}
+        sandbox = driver.changed() => Scope::of(sandbox),
+        concerned = hints.changed() => concerned,
+        () = reconciler.step_ended() => Scope::default(),
     }
 }

@@ -15,9 +15,15 @@ use crate::view::View;
 ///
 /// # Errors
 /// As [`Kv::put`]; one that was claimed meanwhile is no error.
-pub async fn fill(actor: &Actor, views: &[View], size: usize, room: usize, now: Moment) -> Result<bool> {
+pub async fn fill(
+    actor: &Actor,
+    views: impl Iterator<Item = &View>,
+    size: usize,
+    room: usize,
+    now: Moment,
+) -> Result<bool> {
     let unclaimed: Vec<&View> =
-        views.iter().filter(|view| view.wants_running() && view.tenant().is_none()).collect();
+        views.filter(|view| view.wants_running() && view.tenant().is_none()).collect();
     let target = size.min(room);
     for _ in unclaimed.len()..target {
         add(actor.kv.as_ref(), now).await?;

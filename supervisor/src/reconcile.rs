@@ -1,10 +1,12 @@
 //! Compares what is wanted with what there is, and takes the steps that are missing: one at a time for each
 //! sandbox, those of different sandboxes side by side.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::future::pending;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use futures_util::future;
 
 use ports::{Error, Result};
 use tokio::task::{self, JoinError, JoinSet};
@@ -20,6 +22,7 @@ use crate::moment::Moment;
 use crate::pool;
 use crate::pulse::Sign;
 use crate::room::{Headroom, Limits};
+use crate::scope::Scope;
 use crate::view::{self, Demand, View};
 use crate::{InstanceState, RESYNC};
 
@@ -45,10 +48,15 @@ pub struct Rules {
 pub struct Reconciler {
     rules: Rules,
     actor: Arc<Actor>,
+    /// As they were when each was looked at last.
+    views: BTreeMap<SandboxId, Arc<View>>,
     memories: HashMap<SandboxId, Memory>,
     busy: HashMap<SandboxId, task::Id>,
     erasures: HashSet<task::Id>,
     steps: JoinSet<(SandboxId, Memory)>,
+    queues: Queues,
+    /// What was left of the limits at the last look.
+    room: Headroom,
     driver_is_away: bool,
     deputies: Deputies,
     service: Service,
@@ -56,67 +64,176 @@ pub struct Reconciler {
     outages: u64,
 }
 
+/// What is to be looked at though nothing is heard of it.
+#[derive(Default)]
+struct Queues {
+    /// At the next look.
+    next: Scope,
+    /// When nothing was heard until then.
+    due: HashMap<SandboxId, Instant>,
+    /// All of them; `None`: now.
+    all: Option<Instant>,
+    /// When a step under way has ended.
+    steps: BTreeSet<SandboxId>,
+    /// When an erasure under way has ended.
+    erasures: BTreeSet<SandboxId>,
+    /// When there is more room for sandboxes.
+    room: BTreeSet<SandboxId>,
+}
+
+impl Queues {
+    fn leave(&mut self, sandbox: &SandboxId) {
+        self.due.remove(sandbox);
+        for queue in [&mut self.steps, &mut self.erasures, &mut self.room] {
+            queue.remove(sandbox);
+        }
+    }
+
+    /// How long nothing is to be looked at.
+    fn left(&self, now: Instant) -> Duration {
+        let Some(all) = self.all.filter(|_| self.next.is_nothing()) else { return Duration::ZERO };
+        let first = self.due.values().copied().min().map_or(all, |due| due.min(all));
+        first.saturating_duration_since(now)
+    }
+}
+
+/// The first of a queue.
+fn some(queue: &BTreeSet<SandboxId>, count: usize) -> Scope {
+    queue.iter().take(count).cloned().collect()
+}
+
 impl Reconciler {
     pub fn new(rules: Rules, actor: Actor) -> Self {
-        let (memories, busy, steps) = (HashMap::new(), HashMap::new(), JoinSet::new());
-        let (erasures, deputies) = (HashSet::new(), Deputies::default());
         Self {
             rules,
             actor: Arc::new(actor),
-            memories,
-            busy,
-            erasures,
-            steps,
+            views: BTreeMap::new(),
+            memories: HashMap::new(),
+            busy: HashMap::new(),
+            erasures: HashSet::new(),
+            steps: JoinSet::new(),
+            queues: Queues::default(),
+            room: Headroom::default(),
             driver_is_away: false,
-            deputies,
+            deputies: Deputies::default(),
             service: Service::default(),
             outages: 0,
         }
     }
 
-    /// Looks at everything once and begins the steps that are due; answers how long nothing more is.
+    /// Looks once at what `scope` says and at what is due, and begins the steps that are; answers how long nothing more is.
     ///
     /// # Errors
     /// When the records cannot be read or the pool cannot be filled. Then workers could not renew their
     /// leases either: each gets its time anew.
-    pub async fn look(&mut self, now: Moment) -> Result<Duration> {
+    pub async fn look(&mut self, scope: Scope, now: Moment) -> Result<Duration> {
         // Steps that end from here on were not seen by this look: their sandboxes stay busy until the next.
-        let actor = self.actor.clone();
-        let (views, outage, note) = match self.read().await {
-            Ok(read) => read,
+        let looked = self.look_at(scope, now).await;
+        if looked.is_err() {
+            self.queues.all = None;
+        }
+        looked
+    }
+
+    async fn look_at(&mut self, scope: Scope, now: Moment) -> Result<Duration> {
+        let seen = match self.read(self.due(scope, now.instant)).await {
+            Ok(seen) => seen,
             Err(error) => {
                 self.outages += 1;
                 return Err(error);
             }
         };
-        self.tell_of(outage);
+        let looked_at = self.take_in(seen, now);
+        let actor = self.actor.clone();
         if self.rules.leases {
-            self.service = self.deputies.look(note, now.instant);
             self.outages += u64::from(self.service == Service::Away);
-            actor.metrics.stand(&view::counts(&views));
+            actor.metrics.stand(&view::counts(self.all_views()));
         }
-        let mut room = Headroom::of(self.rules.limits, &views, |view| self.busy.contains_key(&view.sandbox));
-        let is_known = |sandbox: &SandboxId| views.binary_search_by(|view| view.sandbox.cmp(sandbox)).is_ok();
-        self.memories.retain(|sandbox, _| is_known(sandbox));
-        // They are about to be given room.
-        let claimed = views.iter().filter(|view| is_to_be_granted(view)).count();
-        let for_pool = room.left().saturating_sub(claimed);
-        let has_changed = pool::fill(&actor, &views, self.rules.warm_workers, for_pool, now).await?;
-        let mut next = if has_changed { Duration::ZERO } else { RESYNC };
-        for view in views {
-            if !self.busy.contains_key(&view.sandbox) {
-                next = next.min(self.attend(view, &mut room, now));
-            }
+        let mut room =
+            Headroom::of(self.rules.limits, self.all_views(), |view| self.busy.contains_key(&view.sandbox));
+        if room.has_grown_since(&self.room) {
+            self.queues.next.add(self.queues.room.iter().cloned().collect());
         }
-        Ok(next)
+        self.room = room.clone();
+        let for_pool = room.left().saturating_sub(self.about_to_be_granted());
+        if pool::fill(&actor, self.all_views(), self.rules.warm_workers, for_pool, now).await? {
+            self.queues.all = None;
+        }
+        for sandbox in looked_at {
+            self.attend(&sandbox, &mut room, now);
+        }
+        Ok(self.queues.left(now.instant))
     }
 
-    /// The views, why the driver does not answer, and the revision of the note of those who serve workers.
-    async fn read(&self) -> Result<(Vec<View>, Option<Error>, Option<u64>)> {
+    fn all_views(&self) -> impl Iterator<Item = &View> {
+        self.views.values().map(AsRef::as_ref)
+    }
+
+    /// How many will take room that they do not have yet.
+    fn about_to_be_granted(&self) -> usize {
+        let is_at_rest = |view: &&View| !self.busy.contains_key(&view.sandbox);
+        self.all_views().filter(is_at_rest).filter(|view| is_to_be_granted(view)).count()
+    }
+
+    /// With what is due by itself.
+    fn due(&self, mut scope: Scope, now: Instant) -> Scope {
+        let queues = &self.queues;
+        scope.add(queues.next.clone());
+        let is_due = |(sandbox, due): (&SandboxId, &Instant)| (*due <= now).then(|| sandbox.clone());
+        scope.add(queues.due.iter().filter_map(is_due).collect());
+        let places = AT_ONCE.saturating_sub(self.steps.len());
+        scope.add(some(&queues.steps, places));
+        scope.add(some(&queues.erasures, places.min(ERASURES_AT_ONCE.saturating_sub(self.erasures.len()))));
+        match queues.all {
+            Some(all) if all > now => scope.widened(),
+            _ => Scope::All,
+        }
+    }
+
+    async fn read(&self, scope: Scope) -> Result<Seen> {
         let (kv, driver) = (self.actor.kv.as_ref(), self.actor.driver.as_ref());
-        let (views, outage) = view::read(kv, driver, &self.rules.demand).await?;
+        let demand = &self.rules.demand;
+        let (views, outage) = match &scope {
+            Scope::All => view::read(kv, driver, demand).await?,
+            Scope::Of(sandboxes) => {
+                let reads = sandboxes.iter().map(|sandbox| view::read_one(kv, driver, demand, sandbox));
+                let (views, outages): (Vec<_>, Vec<_>) =
+                    future::try_join_all(reads).await?.into_iter().unzip();
+                (views.into_iter().flatten().collect(), outages.into_iter().flatten().next())
+            }
+        };
         let note = if self.rules.leases { kv.get(LEASES, DEPUTIES_KEY).await? } else { None };
-        Ok((views, outage, note.map(|note| note.revision)))
+        Ok(Seen { scope, views, outage, note: note.map(|note| note.revision) })
+    }
+
+    /// Answers which sandboxes were looked at.
+    fn take_in(&mut self, seen: Seen, now: Moment) -> BTreeSet<SandboxId> {
+        let Seen { scope, views, outage, note } = seen;
+        if !scope.is_nothing() {
+            self.tell_of(outage);
+        }
+        if self.rules.leases {
+            self.service = self.deputies.look(note, now.instant);
+        }
+        match &scope {
+            Scope::All => {
+                self.queues = Queues { all: Some(now.instant + RESYNC), ..Queues::default() };
+                self.views.clear();
+            }
+            Scope::Of(sandboxes) => {
+                self.queues.next = Scope::default();
+                for sandbox in sandboxes {
+                    self.queues.leave(sandbox);
+                    self.views.remove(sandbox);
+                }
+            }
+        }
+        self.views.extend(views.into_iter().map(|view| (view.sandbox.clone(), Arc::new(view))));
+        self.memories.retain(|sandbox, _| self.views.contains_key(sandbox));
+        match scope {
+            Scope::All => self.views.keys().cloned().collect(),
+            Scope::Of(sandboxes) => sandboxes,
+        }
     }
 
     /// Once: looks may be many while the driver is away.
@@ -129,38 +246,47 @@ impl Reconciler {
         }
     }
 
-    /// Begins the step that is due for one sandbox, or answers how long none is.
-    fn attend(&mut self, view: View, room: &mut Headroom, now: Moment) -> Duration {
-        let mut memory = self.memories.remove(&view.sandbox).unwrap_or_default();
+    /// Begins the step that is due for one sandbox, or notes how long none is.
+    fn attend(&mut self, sandbox: &SandboxId, room: &mut Headroom, now: Moment) {
+        // What a step under way changes is looked at when it has ended.
+        let view = self.views.get(sandbox).filter(|_| !self.busy.contains_key(sandbox));
+        let Some(view) = view.cloned() else { return };
+        let mut memory = self.memories.remove(sandbox).unwrap_or_default();
         let step = self.choose(&view, &mut memory, room, now);
         let wait = match &step {
             Step::Wait(wait) => {
                 memory.repeats.forget();
                 Some(*wait)
             }
-            // The end of a step is followed by another look.
-            due => memory.repeats.pause(due, now.instant).or_else(|| self.is_full_for(due).then_some(RESYNC)),
+            due => memory.repeats.pause(due, now.instant).or_else(|| self.queued(due, sandbox)),
         };
         if let Some(wait) = wait {
-            self.memories.insert(view.sandbox, memory);
-            return wait;
+            self.memories.insert(sandbox.clone(), memory);
+            self.queues.due.insert(sandbox.clone(), now.instant + wait);
+            return;
         }
-        let (sandbox, is_erasure) = (view.sandbox.clone(), step == Step::Erase);
+        let is_erasure = step == Step::Erase;
         let running = self.steps.spawn(take(self.actor.clone(), step, view, memory, now)).id();
-        self.busy.insert(sandbox, running);
+        self.busy.insert(sandbox.clone(), running);
         if is_erasure {
             self.erasures.insert(running);
         }
-        RESYNC
     }
 
-    fn is_full_for(&self, step: &Step) -> bool {
-        let has_erasures = self.erasures.len() >= ERASURES_AT_ONCE;
+    /// Has the sandbox wait where too many steps are under way.
+    fn queued(&mut self, step: &Step, sandbox: &SandboxId) -> Option<Duration> {
         // A grant asks nothing of the driver.
-        *step != Step::Grant && self.steps.len() >= AT_ONCE || *step == Step::Erase && has_erasures
+        let has_place = *step == Step::Grant || self.steps.len() < AT_ONCE;
+        let queue = match step {
+            Step::Erase if self.erasures.len() >= ERASURES_AT_ONCE => &mut self.queues.erasures,
+            _ if has_place => return None,
+            _ => &mut self.queues.steps,
+        };
+        queue.insert(sandbox.clone());
+        Some(RESYNC)
     }
 
-    fn choose(&self, view: &View, memory: &mut Memory, room: &mut Headroom, now: Moment) -> Step {
+    fn choose(&mut self, view: &View, memory: &mut Memory, room: &mut Headroom, now: Moment) -> Step {
         let sign = if self.rules.leases {
             let lease = view.lease.as_ref().map(|lease| lease.value.epoch);
             memory.course.see(lease, now.instant, &self.actor.metrics);
@@ -195,7 +321,10 @@ impl Reconciler {
         match step {
             Step::Start(epoch) => match room.take(tenant) {
                 Ok(()) => Step::Start(epoch),
-                Err(_) if is_known(view, FailureReason::NoRoom) => Step::Wait(RESYNC),
+                Err(_) if is_known(view, FailureReason::NoRoom) => {
+                    self.queues.room.insert(view.sandbox.clone());
+                    Step::Wait(RESYNC)
+                }
                 Err(full) => Step::Refuse(FailureReason::NoRoom, full),
             },
             // It runs already: whether it may is asked here, as for a start.
@@ -245,9 +374,20 @@ impl Reconciler {
                 error.id()
             }
         };
-        self.busy.retain(|_, step| *step != id);
         self.erasures.remove(&id);
+        let ended = self.busy.extract_if(|_, step| *step == id).map(|(sandbox, _)| sandbox);
+        self.queues.next.add(ended.collect());
     }
+}
+
+/// What a look has read.
+struct Seen {
+    scope: Scope,
+    views: Vec<View>,
+    /// Why the driver does not answer.
+    outage: Option<Error>,
+    /// The revision of the note of those who serve workers.
+    note: Option<u64>,
 }
 
 fn is_to_be_granted(view: &View) -> bool {
@@ -257,7 +397,7 @@ fn is_to_be_granted(view: &View) -> bool {
 async fn take(
     actor: Arc<Actor>,
     step: Step,
-    view: View,
+    view: Arc<View>,
     mut memory: Memory,
     now: Moment,
 ) -> (SandboxId, Memory) {
@@ -270,5 +410,5 @@ async fn take(
             memory.repeats.taken(step, false);
         }
     }
-    (view.sandbox, memory)
+    (view.sandbox.clone(), memory)
 }

@@ -37,10 +37,14 @@ pub async fn list<T: Value>(
     damaged: &mut BTreeSet<SandboxId>,
 ) -> Result<BTreeMap<SandboxId, Record<T>>> {
     read(kv, bucket, |sandbox, error| {
-        tracing::error!(sandbox.id = %sandbox, bucket, %error, "a record is damaged");
+        tell_of_damage(&sandbox, bucket, &error);
         damaged.insert(sandbox);
     })
     .await
+}
+
+pub fn tell_of_damage(sandbox: &SandboxId, bucket: &str, error: &Error) {
+    tracing::error!(sandbox.id = %sandbox, bucket, %error, "a record is damaged");
 }
 
 /// The records of a bucket in which workers have a say: what cannot be read is as good as not there.
@@ -52,6 +56,22 @@ pub async fn list_readable<T: Value>(kv: &dyn Kv, bucket: &str) -> Result<BTreeM
         tracing::debug!(sandbox.id = %sandbox, bucket, %error, "a record cannot be read");
     })
     .await
+}
+
+/// The record of one sandbox. Within it, why it cannot be read.
+///
+/// # Errors
+/// As [`Kv::get`].
+pub async fn get<T: Value>(
+    kv: &dyn Kv,
+    bucket: &str,
+    sandbox: &SandboxId,
+) -> Result<Option<Result<Record<T>>>> {
+    let entry = kv.get(bucket, sandbox.as_str()).await?;
+    Ok(entry.map(|entry| {
+        let value = T::decode(&entry.value)?;
+        Ok(Record { value, expect: Expect::Revision(entry.revision) })
+    }))
 }
 
 async fn read<T: Value>(

@@ -15,6 +15,7 @@ pub struct Limits {
 
 /// What is left of the limits. Sandboxes of the warm pool do not count: they give way. One that was claimed counts once it is
 /// granted.
+#[derive(Clone, Default)]
 pub struct Headroom {
     limits: Limits,
     running: HashMap<TenantId, usize>,
@@ -22,16 +23,26 @@ pub struct Headroom {
 
 impl Headroom {
     /// `is_busy`: a step is being taken for it, which may be its start.
-    pub fn of(limits: Limits, views: &[View], is_busy: impl Fn(&View) -> bool) -> Self {
+    pub fn of<'a>(
+        limits: Limits,
+        views: impl Iterator<Item = &'a View>,
+        is_busy: impl Fn(&View) -> bool,
+    ) -> Self {
         let mut room = Self { limits, running: HashMap::new() };
         let takes_room = |view: &&View| match is_busy(view) {
             true => view.newest_instance().is_some() || view.wants_running(),
             false => view.newest_instance().is_some() && !view.is_claimed(),
         };
-        for tenant in views.iter().filter(takes_room).filter_map(View::tenant) {
+        for tenant in views.filter(takes_room).filter_map(View::tenant) {
             room.add(tenant);
         }
         room
+    }
+
+    /// Whether somebody has less here than there.
+    pub fn has_grown_since(&self, before: &Self) -> bool {
+        let now = |tenant| self.running.get(tenant).copied().unwrap_or_default();
+        before.running.iter().any(|(tenant, running)| now(tenant) < *running)
     }
 
     fn add(&mut self, tenant: &TenantId) {

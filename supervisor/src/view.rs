@@ -83,6 +83,13 @@ impl Demand {
             }
         }
     }
+
+    async fn read_one(&self, kv: &dyn Kv, sandbox: &SandboxId) -> Result<Option<Result<Record<Wanted>>>> {
+        match self {
+            Self::Recorded => records::get(kv, SANDBOXES, sandbox).await,
+            Self::Always(sandboxes) => Ok(sandboxes.contains(sandbox).then(|| Ok(always(sandbox)))),
+        }
+    }
 }
 
 fn always(sandbox: &SandboxId) -> Record<Wanted> {
@@ -129,8 +136,49 @@ pub async fn read(kv: &dyn Kv, driver: &dyn Driver, demand: &Demand) -> Result<(
     Ok((views, outage))
 }
 
+/// The view of one sandbox, as [`read`] has it; `None` where there is none.
+///
+/// # Errors
+/// When the records cannot be read.
+pub async fn read_one(
+    kv: &dyn Kv,
+    driver: &dyn Driver,
+    demand: &Demand,
+    sandbox: &SandboxId,
+) -> Result<(Option<View>, Option<Error>)> {
+    let wanted = demand.read_one(kv, sandbox).await?.transpose();
+    let allocation = records::get(kv, ALLOCATIONS, sandbox).await?.transpose();
+    let lease = match demand {
+        Demand::Recorded => records::get(kv, LEASES, sandbox).await?.and_then(Result::ok),
+        Demand::Always(_) => None,
+    };
+    let (wanted, allocation) = match (wanted, allocation) {
+        (Ok(wanted), Ok(allocation)) => (wanted, allocation),
+        (wanted, allocation) => {
+            let damaged = [(SANDBOXES, wanted.err()), (ALLOCATIONS, allocation.err())];
+            for (bucket, error) in damaged {
+                error.inspect(|error| records::tell_of_damage(sandbox, bucket, error));
+            }
+            return Ok((None, None));
+        }
+    };
+    let (instances, outage) = match driver.find(sandbox).await {
+        Ok(found) => (Some(found), None),
+        Err(error) => (None, Some(error)),
+    };
+    let is_there = wanted.is_some() || allocation.is_some() || instances.iter().flatten().next().is_some();
+    let view = is_there.then(|| View {
+        sandbox: sandbox.clone(),
+        wanted,
+        allocation: allocation.unwrap_or_default(),
+        lease,
+        instances,
+    });
+    Ok((view, outage))
+}
+
 /// How many of them stand how.
-pub fn counts(views: &[View]) -> SandboxCounts {
+pub fn counts<'a>(views: impl Iterator<Item = &'a View>) -> SandboxCounts {
     let mut counts = SandboxCounts::default();
     for view in views {
         let Some(wanted) = &view.wanted else { continue };

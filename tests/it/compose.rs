@@ -21,13 +21,12 @@ fn of(path: &str) -> String {
 fn a_backup_is_made_once_nobody_writes_any_more() {
     let operations = of("deploy/OPERATIONS.md");
     let (_, backup) = operations.split_once("\n## Backup").unwrap();
-    let (stopping, _) = backup.split_once("\n    for volume in").unwrap();
-    assert_eq!(
-        stopping.lines().last(),
-        Some(
-            "    docker compose stop supervisor && docker compose run --rm supervisor end && docker compose stop"
-        ),
-    );
+    let (stopping, _) = backup.split_once("\n      for volume in").unwrap();
+    let steps: Vec<_> = stopping.lines().rev().take(4).map(str::trim).collect();
+    let expected =
+        ["docker compose stop", "docker compose run --rm supervisor end", "docker compose stop supervisor"];
+    assert_eq!(steps[..3], expected);
+    assert_eq!(steps[3], "( set -e", "what cannot be done ends it");
 }
 
 #[test]

@@ -41,7 +41,7 @@ pub struct Config {
     pub remembered_for: Duration,
     /// About how many bytes all memories may take.
     pub remembered_bytes: usize,
-    /// Conversations with fewer events are not remembered: their logs are read again at once.
+    /// Conversations with fewer events are not remembered, but for those of many bytes: their logs are read again at once.
     pub remembered_from: u64,
     /// Events after which a snapshot of a conversation is kept in the store.
     pub snapshot_every: u64,

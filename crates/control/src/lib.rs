@@ -103,6 +103,7 @@ impl Control {
         desks: &Tasks,
     ) -> ports::Result<Self> {
         let tasks = &Tasks::until(drain);
+        tasks.end_with(desks);
         let index = &Index::start(ports, &desks.tracker, &desks.drain).await?;
         let (outbound, github_url, work) =
             (config.outbound.clone(), config.github_url.clone(), config.metrics.clone());

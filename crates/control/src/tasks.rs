@@ -46,6 +46,15 @@ impl Tasks {
         }
     }
 
+    /// Begins to stop when `others` do: a part of them that ends leaves nothing that could go on.
+    pub fn end_with(&self, others: &Self) {
+        let (own, others) = (self.drain.clone(), others.drain.clone());
+        self.spawn_until_drain(async move {
+            others.cancelled().await;
+            own.cancel();
+        });
+    }
+
     /// Work that goes on to its end.
     pub fn spawn<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
         self.tracker.spawn(work)

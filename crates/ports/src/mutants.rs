@@ -10,10 +10,15 @@ pub enum Mutant {
     DroppedAnswer,
     /// A message that was asked for before is stored again.
     AskedAgain,
+    /// An append that was not answered is made again where the log ends by now, whoever has written until there.
+    AdoptedTail,
+    /// Who wakes a sandbox is told why it failed before.
+    OldFailure,
 }
 
 impl Mutant {
-    pub const ALL: [Self; 3] = [Self::UnfencedWriter, Self::DroppedAnswer, Self::AskedAgain];
+    pub const ALL: [Self; 5] =
+        [Self::UnfencedWriter, Self::DroppedAnswer, Self::AskedAgain, Self::AdoptedTail, Self::OldFailure];
 }
 
 /// Whether this is a build with that defect, and it was chosen.

@@ -116,12 +116,9 @@ fn shrink(scenarios: &[Scenario], seed: u64) -> std::io::Result<bool> {
         let faults: Vec<usize> = scenario.faults(seed).iter().map(|fault| fault.number).collect();
         let without = campaign::shrink::shrink(*scenario, seed, &faults)?;
         let numbers = without.iter().map(usize::to_string).collect::<Vec<_>>().join(",");
-        let kept = faults.len() - without.len();
-        say(&format!(
-            "{kept} of {} faults are enough: cargo run -p manyhands-sim --release -- --scenario {} --seed {seed} --without {numbers}",
-            faults.len(),
-            scenario.name(),
-        ));
+        let (kept, again) = (faults.len() - without.len(), campaign::again(*scenario, seed));
+        let rest = if without.is_empty() { String::new() } else { format!(" --without {numbers}") };
+        say(&format!("{kept} of {} faults are enough: {again}{rest}", faults.len()));
     }
     Ok(true)
 }

@@ -52,6 +52,14 @@ async fn workers_are_answered_until_the_last_request_is_done() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gateway_of_which_a_part_has_ended_ends_and_says_so() {
+    let mut world = start_idle(Policy::Conversation, 1, |_| {}).await;
+    let gateway = world.gateways.remove(0);
+    let ended = gateway.lose_a_part().await;
+    assert!(matches!(ended, Err(manyhands_gateway::Error::Ended)), "{ended:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_request_that_waits_for_its_sandbox_when_its_gateway_ends_has_its_answer() {
     let world = start_idle(Policy::Conversation, 1, |_| {}).await;
     let gateway = world.gateway();

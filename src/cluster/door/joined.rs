@@ -60,6 +60,8 @@ impl Ports {
                     tokio::time::sleep(PAUSE).await;
                     continue;
                 };
+                // Else each answer longer than a piece waits for the client's delayed acknowledgement, 40 ms.
+                let _ = client.set_nodelay(true);
                 if !is_ours(from, address) {
                     tracing::warn!("a command has tried the worker's way out");
                     continue;

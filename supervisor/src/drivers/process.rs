@@ -161,8 +161,9 @@ impl Driver for Processes {
         remove_folder(self.folder(sandbox)).await
     }
 
-    async fn changed(&self) {
+    async fn changed(&self) -> Option<SandboxId> {
         self.ended.notified().await;
+        None
     }
 }
 

@@ -9,6 +9,7 @@ use types::placement::{Allocation, Want};
 
 use super::{SECOND, instance, world};
 use crate::pulse::STARTING;
+use crate::scope::Scope;
 
 #[tokio::test]
 async fn a_lease_that_cannot_be_read_does_not_take_its_sandbox_out_of_management() {
@@ -52,7 +53,7 @@ async fn files_that_take_long_to_be_removed_keep_nobody_from_starting() {
     }
     world.want("b", Want::Running, 1).await;
     let mut supervisor = world.supervisor();
-    supervisor.look(world.start).await.unwrap();
+    supervisor.look(Scope::All, world.start).await.unwrap();
     world.until_running(1).await;
     assert_eq!(world.workers.instances(), [instance("b", 1)]);
 }

@@ -3,6 +3,7 @@
 mod failing;
 mod hostile;
 mod leading;
+mod looking;
 mod measuring;
 mod outage;
 mod pooling;
@@ -26,6 +27,7 @@ use types::{Epoch, SandboxId, TenantId};
 use crate::act::Actor;
 use crate::moment::Moment;
 use crate::reconcile::{Reconciler, Rules};
+use crate::scope::Scope;
 use crate::view::Demand;
 use crate::{Instance, InstanceState};
 use crate::{Limits, Minter};
@@ -125,10 +127,15 @@ impl World {
 impl Reconciler {
     /// Looks until there is nothing left to do at this time; answers how long.
     async fn settle(&mut self, now: Moment) -> Duration {
+        self.settle_from(Scope::All, now).await
+    }
+
+    /// The same, where nothing was heard of but this.
+    async fn settle_from(&mut self, mut scope: Scope, now: Moment) -> Duration {
         // As a gateway does that serves workers.
         let _ = self.kv().put(LEASES, DEPUTIES_KEY, "{}".into(), Expect::Anything).await;
         for _ in 0..20 {
-            let next = self.look(now).await.unwrap();
+            let next = self.look(std::mem::take(&mut scope), now).await.unwrap();
             if self.is_at_rest() && !next.is_zero() {
                 return next;
             }

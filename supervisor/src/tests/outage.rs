@@ -10,6 +10,7 @@ use types::placement::Want;
 
 use super::{SECOND, exited, instance, world};
 use crate::pulse::STARTING;
+use crate::scope::Scope;
 
 struct Store {
     inner: Arc<dyn Kv>,
@@ -38,7 +39,7 @@ async fn after_an_outage_every_worker_gets_its_time_anew() {
 
     world.ports.kv.delete(LEASES, "a", Expect::Anything).await.unwrap();
     store.is_away.store(true, Ordering::Relaxed);
-    let looked = supervisor.look(world.start + 5 * SECOND).await;
+    let looked = supervisor.look(Scope::All, world.start + 5 * SECOND).await;
     assert!(matches!(looked, Err(Error::Unavailable(_))), "{looked:?}");
     store.is_away.store(false, Ordering::Relaxed);
     let back = world.start + 60 * SECOND;
@@ -66,7 +67,7 @@ async fn while_no_gateway_serves_workers_nobody_is_lost_or_late_and_no_end_is_co
             // It has waited for a gateway long enough.
             world.workers.set(instance("ends", epoch), exited(1));
         }
-        supervisor.look(world.start + seconds * SECOND).await.unwrap();
+        supervisor.look(Scope::All, world.start + seconds * SECOND).await.unwrap();
         supervisor.finish().await;
         epoch = world.allocation("ends").await.epoch.0;
     }
@@ -95,7 +96,7 @@ async fn a_gateway_that_may_have_ended_long_before_this_look_costs_nobody_his_le
     // The last note of a gateway that ended right after this.
     supervisor.settle(world.start + 17 * SECOND).await;
     for seconds in 18..60 {
-        supervisor.look(world.start + seconds * SECOND).await.unwrap();
+        supervisor.look(Scope::All, world.start + seconds * SECOND).await.unwrap();
         supervisor.finish().await;
     }
     assert_eq!(world.workers.instances(), [instance("a", 1)]);

@@ -13,6 +13,7 @@ use types::placement::{FailureReason, Want, Wanted};
 
 use super::{SECOND, World, instance, wanted, world};
 use crate::Limits;
+use crate::scope::Scope;
 
 impl World {
     async fn unclaimed(&self) -> Vec<String> {
@@ -152,7 +153,7 @@ async fn room_that_a_claimed_sandbox_got_for_its_start_is_kept_for_it() {
     world.rules.warm_workers = 0;
     world.rules.limits = Limits { per_tenant: Some(1), per_node: None };
     let mut supervisor = world.supervisor();
-    supervisor.look(world.start).await.unwrap();
+    supervisor.look(Scope::All, world.start).await.unwrap();
     supervisor.finish().await;
     assert_eq!(world.workers.instances(), [instance(&claimed, 2)]);
     // It comes first in each look.
@@ -171,7 +172,7 @@ async fn the_pool_is_not_filled_with_room_that_a_claimed_sandbox_is_about_to_get
     let pool = world.unclaimed().await;
     let record = Wanted { tenant: TenantId::parse("acme"), is_claimed: true, ..wanted(Want::Running, 1) };
     world.put(SANDBOXES, &pool[0], &record).await;
-    supervisor.look(world.start).await.unwrap();
+    supervisor.look(Scope::All, world.start).await.unwrap();
     assert_eq!(world.ports.kv.list(SANDBOXES).await.unwrap().len(), 2);
     supervisor.finish().await;
 }

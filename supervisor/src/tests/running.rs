@@ -227,7 +227,7 @@ async fn the_end_of_embedded_mode_ends_its_workers() {
     assert!(world.workers.instances().is_empty());
 }
 
-fn cluster() -> Config {
+pub fn cluster() -> Config {
     Config::Cluster(Cluster {
         name: "test".to_owned(),
         warm_workers: 0,

@@ -11,6 +11,7 @@ use crate::InstanceState;
 use crate::decide::{STOPPING, Step};
 use crate::memory::Memory;
 use crate::reconcile::Reconciler;
+use crate::scope::Scope;
 use crate::view::{self, Demand};
 
 /// With a worker that holds its lease.
@@ -65,7 +66,7 @@ async fn a_deletion_is_finished_when_the_files_are_free() {
     let (world, mut supervisor) = running().await;
     world.workers.files_are_used.store(true, Ordering::Relaxed);
     world.want("a", Want::Deleted, 2).await;
-    supervisor.look(world.start).await.unwrap();
+    supervisor.look(Scope::All, world.start).await.unwrap();
     supervisor.finish().await;
     supervisor.settle(world.start).await;
     assert_eq!(world.wanted("a").await, Some(Want::Deleted), "the record is what it is tried again by");

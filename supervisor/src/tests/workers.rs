@@ -1,6 +1,6 @@
 //! A driver without workers: it remembers what it was told, and lets a test play their part.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -26,13 +26,16 @@ pub struct Workers {
     pub nothing_ends: AtomicBool,
     /// How often it was asked what runs.
     pub lists: AtomicUsize,
+    /// And what there is of one sandbox.
+    pub finds: AtomicUsize,
     /// Starts wait for so many at a time to go on together.
     pub starts_together: Mutex<Option<Arc<Barrier>>>,
     /// What each of them wrote at its end, if that matters.
     pub last_words: Mutex<Option<String>>,
     /// Files take for ever to be removed.
     pub files_are_many: AtomicBool,
-    pub changed: Notify,
+    changes: Mutex<VecDeque<SandboxId>>,
+    changed: Notify,
 }
 
 impl Workers {
@@ -44,13 +47,30 @@ impl Workers {
     }
 
     pub fn set(&self, instance: Instance, state: InstanceState) {
+        let sandbox = instance.sandbox.clone();
         self.instances.lock().unwrap().insert(instance, state);
-        self.changed.notify_one();
+        self.tell(sandbox);
     }
 
     pub fn lose(&self, instance: &Instance) {
         self.instances.lock().unwrap().remove(instance);
+        self.tell(instance.sandbox.clone());
+    }
+
+    fn tell(&self, sandbox: SandboxId) {
+        self.changes.lock().unwrap().push_back(sandbox);
         self.changed.notify_one();
+    }
+
+    fn all(&self) -> Result<Vec<Found>> {
+        if self.is_away.load(Ordering::Relaxed) {
+            return Err(Error::Unavailable("gone fishing".to_owned()));
+        }
+        let instances = self.instances.lock().unwrap();
+        Ok(instances
+            .iter()
+            .map(|(instance, state)| Found { instance: instance.clone(), state: *state })
+            .collect())
     }
 
     pub fn refuse(&self, error: Option<StartError>) {
@@ -70,14 +90,12 @@ impl Workers {
 impl Driver for Workers {
     async fn list(&self) -> Result<Vec<Found>> {
         self.lists.fetch_add(1, Ordering::Relaxed);
-        if self.is_away.load(Ordering::Relaxed) {
-            return Err(Error::Unavailable("gone fishing".to_owned()));
-        }
-        let instances = self.instances.lock().unwrap();
-        Ok(instances
-            .iter()
-            .map(|(instance, state)| Found { instance: instance.clone(), state: *state })
-            .collect())
+        self.all()
+    }
+
+    async fn find(&self, sandbox: &SandboxId) -> Result<Vec<Found>> {
+        self.finds.fetch_add(1, Ordering::Relaxed);
+        self.all().map(|all| all.into_iter().filter(|found| found.instance.sandbox == *sandbox).collect())
     }
 
     async fn start(&self, launch: &Launch) -> std::result::Result<(), StartError> {
@@ -123,7 +141,12 @@ impl Driver for Workers {
         Ok(())
     }
 
-    async fn changed(&self) {
-        self.changed.notified().await;
+    async fn changed(&self) -> Option<SandboxId> {
+        loop {
+            if let Some(sandbox) = self.changes.lock().unwrap().pop_front() {
+                return Some(sandbox);
+            }
+            self.changed.notified().await;
+        }
     }
 }

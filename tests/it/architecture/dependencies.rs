@@ -69,10 +69,10 @@ const USES: [(&str, &[&str]); 24] = [
         "sim",
         &[
             "control",
+            "gateway",
             "llm",
             "outbound",
             "ports",
-            "readmodel",
             "supervisor",
             "telemetry",
             "testing",

@@ -55,7 +55,7 @@ impl Scene {
         let beyond = |there: usize| there.saturating_sub(sandboxes);
         let containers = self.cluster.containers.as_ref();
         Litter {
-            orphans: self.cluster.orphans().len(),
+            orphans: self.cluster.orphans().into_iter().map(command_of).collect(),
             workers: beyond(self.cluster.workers().len()),
             containers: beyond(containers.map_or(0, |containers| containers.all().len())),
             volumes: beyond(containers.map_or(0, |containers| containers.sandboxes().len())),
@@ -65,10 +65,16 @@ impl Scene {
 
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Litter {
-    orphans: usize,
+    /// By their command lines, to be told apart.
+    orphans: Vec<String>,
     workers: usize,
     containers: usize,
     volumes: usize,
+}
+
+fn command_of(process: u32) -> String {
+    let command = std::fs::read(format!("/proc/{process}/cmdline")).unwrap_or_default();
+    String::from_utf8_lossy(&command).replace('\0', " ")
 }
 
 /// A run is some steps, one of them with two calls, and a finish. No two calls have the same id.

@@ -19,6 +19,8 @@ use crate::chaos::{check, setting};
 
 /// After this many kills every conversation is tried out.
 const KILLS_OF_A_ROUND: usize = 20;
+/// After this many what is stored is compared with what clients were told, so that a run that is broken off has told something.
+const KILLS_OF_A_VERDICT: usize = 100;
 /// What a conversation may take to be usable after the last fault, in seconds; a busy machine needs more.
 const USABLE: usize = 15;
 /// For how long killed parts may leave something behind.
@@ -63,6 +65,14 @@ async fn storm(containers: Option<Containers>, kills: usize) {
         waits.sort();
         let at = |percent: usize| waits[(waits.len() - 1) * percent / 100];
         println!("{killed} kills; usable again: p50 {:.1?}, p95 {:.1?}, max {:.1?}", at(50), at(95), at(100));
+        if killed % KILLS_OF_A_VERDICT == 0 && killed < kills {
+            let mut tally = Tally::default();
+            for talker in &talkers {
+                check::examine(&mut tally, &scene.client, talker).await;
+            }
+            println!("so far {struck:?}; {tally}");
+            assert!(tally.is_clean(), "{tally}");
+        }
     }
 
     let mut tally = Tally::default();

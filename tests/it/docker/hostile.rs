@@ -3,7 +3,9 @@
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
+use serde_json::json;
 use testing::client::Client;
+use testing::containers::runtime;
 use testing::model::Model;
 use testing::script::{Script, Turn};
 use testing::{until, within};
@@ -11,6 +13,10 @@ use testing::{until, within};
 use super::{PROJECT, a_container_each};
 
 const ATTACKS: &str = include_str!("../../docker/attacks.sh");
+/// There /proc asks nobody for rights, and namespaces and devices are those of a kernel of the sandbox's own. What could be gained by it
+/// is tried beside: `worker_open_file`, `worker_secret`, `namespace_root`, `device_content`.
+const HARMLESS_UNDER_GVISOR: [&str; 5] =
+    ["worker_environment", "worker_maps", "worker_files", "user_namespace", "device"];
 /// A memory bomb and a full disk take their time.
 const PATIENCE: Duration = Duration::from_secs(120);
 /// With half of a small machine busy next door.
@@ -28,18 +34,25 @@ async fn nothing_that_a_hostile_agent_tries_succeeds() {
     let (evil, neighbour) = (conversation(client, &model).await, conversation(client, &model).await);
     client.printed(Some(&neighbour), "echo secret-of-the-neighbour > mine").await;
     client.printed(Some(&evil), &format!("cat > attacks.sh <<'EOF'\n{ATTACKS}\nEOF")).await;
+    let workers = server.containers().running();
     client.send(&evil, "[[attack]]", true).await;
     within(PATIENCE, "the end of the attacks", async || {
         let (status, _) = client.get(&download(&evil, "over")).await;
-        status.is_success().then_some(())
+        let ended =
+            is_one_process() && server.containers().running().iter().any(|name| !workers.contains(name));
+        (status.is_success() || ended).then_some(())
     })
     .await;
     let results = client.printed(Some(&evil), "cat results").await;
     println!("{results}");
     let tried = ATTACKS.lines().filter(|line| line.starts_with("try ")).count();
-    assert_eq!(results.lines().count(), tried, "each attempt has a result");
+    let told = tried - usize::from(is_one_process());
+    assert_eq!(results.lines().count(), told, "each attempt has a result");
     for line in results.lines() {
-        assert!(line.ends_with(if line.starts_with("can_") { " yes" } else { " no" }), "{results}");
+        let (name, outcome) = line.split_once(' ').unwrap();
+        let is_harmless = is_one_process() && HARMLESS_UNDER_GVISOR.contains(&name);
+        let expected = if name.starts_with("can_") { "yes" } else { "no" };
+        assert!(outcome == expected || is_harmless, "{results}");
     }
     let seen =
         client.printed(Some(&evil), "grep -rs of-the-neighbour /workspace /tmp /home /run | wc -l").await;
@@ -85,9 +98,12 @@ async fn a_fork_bomb_harms_no_neighbour_and_goes_with_its_conversation() {
         let (client, evil) = (client.clone(), evil.clone());
         async move { client.run(Some(&evil), bomb).await }
     });
+    let commands = format!("/api/conversations/{evil}/bash/execute_bash_command");
     until(async || {
-        let refused = client.run(Some(&evil), "true").await;
-        refused["stderr"].as_str().unwrap_or_default().contains("Resource temporarily unavailable")
+        let (status, refused) = client.post(&commands, &json!({ "command": "true", "timeout": 60 })).await;
+        let says_why = refused["stderr"].as_str().unwrap_or_default();
+        // One process has no thread left for itself, either, and ends.
+        says_why.contains("Resource temporarily unavailable") || is_one_process() && status == 503
     })
     .await;
     let began = Instant::now();
@@ -102,6 +118,12 @@ async fn a_fork_bomb_harms_no_neighbour_and_goes_with_its_conversation() {
     assert!(status.is_success(), "{answer}");
     until(async || server.containers().running().len() == 1).await;
     assert_eq!(client.printed(Some(&neighbour), "echo well").await, "well\n");
+}
+
+/// Under gVisor a sandbox is one process of the machine: the last attack, which takes all memory, ends it as a whole, and another
+/// takes its place.
+fn is_one_process() -> bool {
+    runtime().is_some_and(|name| name.starts_with("runsc"))
 }
 
 async fn conversation(client: &Client, model: &Model) -> String {

@@ -2,6 +2,7 @@
 //! `environment.sh` makes sure of Docker.
 
 mod canaries;
+mod composed;
 mod hostile;
 mod own_files;
 mod server_image;

@@ -5,7 +5,7 @@ use std::process::{Command, Output};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::engine::Engine;
-use crate::process::Process;
+use crate::process::{Process, children_of};
 
 /// What [`crate::cluster::Cluster::start`] is given, so that its supervisors start containers; and their door
 /// to NATS.
@@ -65,7 +65,9 @@ impl Containers {
             ("OH_WORKSPACES_ROOT", "/workspace".to_owned()),
         ];
         let host = self.engine.as_ref().map(|engine| ("DOCKER_HOST", engine.host()));
-        set.into_iter().chain(host).map(|(name, value)| (name.to_owned(), value)).collect()
+        // An engine that a test starts has its own alone.
+        let runtime = runtime().filter(|_| self.engine.is_none()).map(|name| ("OH_SANDBOX_RUNTIME", name));
+        set.into_iter().chain(host).chain(runtime).map(|(name, value)| (name.to_owned(), value)).collect()
     }
 
     /// The names of the workers' containers that run.
@@ -124,7 +126,8 @@ impl Containers {
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
-    /// Processes that have nobody else to end them: the door, the engine, and what holds containers that run.
+    /// Processes that have nobody else to end them: the door, the engine, and what holds containers that run, or nothing: an engine
+    /// that is killed leaves such.
     pub(crate) fn helpers(&self) -> Vec<u32> {
         let ids = lines(&self.docker(&["ps", "--quiet", "--no-trunc", "--filter", &self.filter()]));
         let mut helpers: Vec<_> = self.door.iter().map(Process::pid).collect();
@@ -132,7 +135,8 @@ impl Containers {
             helpers.extend(engine.processes());
             let holders = engine.holders().into_iter();
             let runs = |command: &str| ids.iter().any(|id| command.contains(id));
-            helpers.extend(holders.filter(|(_, command)| runs(command)).map(|(pid, _)| pid));
+            let is_known = |(pid, command): &(u32, String)| runs(command) || children_of(*pid).is_empty();
+            helpers.extend(holders.filter(is_known).map(|(pid, _)| pid));
         }
         helpers
     }
@@ -173,8 +177,15 @@ impl Drop for Containers {
     }
 }
 
-fn image() -> String {
+/// What sandboxes of tests are made of.
+pub(crate) fn image() -> String {
     std::env::var("MANYHANDS_TEST_IMAGE").unwrap_or("debian:bookworm-slim".to_owned())
+}
+
+/// Under what they run, if not under what the engine has for all: see `tests/docker/runsc.sh`.
+#[must_use]
+pub fn runtime() -> Option<String> {
+    std::env::var("MANYHANDS_TEST_RUNTIME").ok()
 }
 
 fn lines(text: &str) -> Vec<String> {

@@ -12,17 +12,20 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, ToSocketAddrs};
 
 pub type Answer = Response<BoxBody<Bytes, std::io::Error>>;
 
-/// Serves on a port of loopback (0: a free one) until the runtime ends. A body that is not JSON counts as null.
-pub async fn serve<H, F>(port: u16, handler: H) -> std::io::Result<SocketAddr>
+/// This machine alone, and a free port.
+pub const LOOPBACK: (&str, u16) = ("127.0.0.1", 0);
+
+/// Serves there (port 0: a free one) until the runtime ends. A body that is not JSON counts as null.
+pub async fn serve<H, F>(at: impl ToSocketAddrs, handler: H) -> std::io::Result<SocketAddr>
 where
     H: Fn(Method, String, Value) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Answer> + Send + 'static,
 {
-    serve_whole(port, move |request| {
+    serve_whole(at, move |request| {
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         handler(method, path, request.into_body())
     })
@@ -30,12 +33,12 @@ where
 }
 
 /// The same, for who looks at the whole request.
-pub async fn serve_whole<H, F>(port: u16, handler: H) -> std::io::Result<SocketAddr>
+pub async fn serve_whole<H, F>(at: impl ToSocketAddrs, handler: H) -> std::io::Result<SocketAddr>
 where
     H: Fn(Request<Value>) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Answer> + Send + 'static,
 {
-    let listener = TcpListener::bind(("127.0.0.1", port)).await?;
+    let listener = TcpListener::bind(at).await?;
     let address = listener.local_addr()?;
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {

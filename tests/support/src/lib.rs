@@ -3,6 +3,7 @@
 
 pub mod client;
 pub mod cluster;
+pub mod compose;
 pub mod containers;
 pub mod engine;
 pub mod history;

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use hyper::{Method, Response, StatusCode};
 use serde_json::{Value, json};
+use tokio::net::ToSocketAddrs;
 
 use crate::http::{self, Answer, reply};
 use crate::script::{Failure, Script, Turn};
@@ -35,10 +36,15 @@ pub struct Model {
 impl Model {
     /// Listens on a free port of loopback (`port` 0), or on the one given.
     pub async fn start(port: u16, scripts: Vec<Script>) -> std::io::Result<Self> {
+        Self::start_at((http::LOOPBACK.0, port), scripts).await
+    }
+
+    /// Listens where containers reach it, too.
+    pub async fn start_at(at: impl ToSocketAddrs, scripts: Vec<Script>) -> std::io::Result<Self> {
         let shared = Arc::new(Shared { scripts: Mutex::new(scripts), ..Shared::default() });
         let state = shared.clone();
         let address =
-            http::serve(port, move |method, path, body| answer(state.clone(), method, path, body)).await?;
+            http::serve(at, move |method, path, body| answer(state.clone(), method, path, body)).await?;
         Ok(Self { address, shared })
     }
 

@@ -137,7 +137,7 @@ impl Drop for Nats {
 }
 
 /// A program that may be missing: `MANYHANDS_NATS_SERVER`, the search path, or where the test command puts it.
-fn program() -> PathBuf {
+pub(crate) fn program() -> PathBuf {
     if let Some(named) = std::env::var_os("MANYHANDS_NATS_SERVER") {
         return named.into();
     }

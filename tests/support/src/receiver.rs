@@ -50,7 +50,8 @@ impl Receiver {
         let answering: Mutex<Answering> = Mutex::new(Box::new(|_| Reply::Status(200)));
         let shared = Arc::new(Shared { calls: Mutex::default(), answering });
         let state = shared.clone();
-        let address = http::serve_whole(0, move |request| answer(state.clone(), request)).await.unwrap();
+        let address =
+            http::serve_whole(http::LOOPBACK, move |request| answer(state.clone(), request)).await.unwrap();
         Self { address, shared }
     }
 

@@ -41,7 +41,7 @@ impl Answers {
 pub async fn start(answers: Answers) -> std::io::Result<String> {
     let answers = Arc::new(Mutex::new(answers));
     let address: SocketAddr =
-        http::serve(0, move |_, _, body| std::future::ready(next(&answers, &body))).await?;
+        http::serve(http::LOOPBACK, move |_, _, body| std::future::ready(next(&answers, &body))).await?;
     Ok(format!("http://{address}/v1"))
 }
 

@@ -44,7 +44,7 @@ use types::time::{event_now, unix_seconds};
 use types::{ConversationId, EventId};
 
 use super::Shared;
-use super::dormant::{Dormant, KeptShell, Memory};
+use super::dormant::{self, Dormant, KeptShell, Memory};
 use super::journal::{Journal, Loss};
 use super::mask::Masker;
 use super::open::{Opened, fault_of, open};
@@ -237,7 +237,8 @@ impl Actor {
         }
         let (kept, weight) = (self.kept_shell(), self.agent.past().weight());
         let config = &self.shared.config;
-        let is_long = self.journal.events() >= config.remembered_from && weight <= config.remembered_bytes;
+        let is_long = self.journal.events() >= config.remembered_from || weight >= dormant::HEAVY;
+        let is_kept = is_long && weight <= config.remembered_bytes;
         let (projection, newest_fence) = (self.projection(), self.journal.newest_fence());
         let (agent, anchor, snapshot_at) = (&mut self.agent, self.journal.anchor(), self.snapshot_at);
         let memory = || {
@@ -245,7 +246,7 @@ impl Actor {
             let replay = Replay { projection, past: agent.take_past(), newest_fence, anchor, snapshot_at };
             Memory { life, replay: Box::new(replay), weight }
         };
-        if self.seat.retire(|| Dormant::new(kept, is_long.then(memory))) { Err(End::Idle) } else { Ok(()) }
+        if self.seat.retire(|| Dormant::new(kept, is_kept.then(memory))) { Err(End::Idle) } else { Ok(()) }
     }
 
     fn kept_shell(&self) -> Option<KeptShell> {

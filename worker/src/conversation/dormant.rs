@@ -6,9 +6,9 @@
 //!
 //! - **The shell**, with the values that it may print, for as long as `shell_idle` says, or a program runs in it.
 //! - **The memory**: the fold of the log. Reading a long log again for each message would make a message cost as much
-//!   as all that was said before it. So the memory of a long conversation stays for `remembered_for`, and all memories
-//!   together take no more than `remembered_bytes`: those that rested longest go first. Short logs are read again
-//!   instead, which takes no longer than finding their memory would be worth.
+//!   as all that was said before it. So the memory of a conversation that is long, by its events or by its bytes, stays
+//!   for `remembered_for`, and all memories together take no more than `remembered_bytes`: those that rested longest go
+//!   first. Short logs are read again instead, which takes no longer than finding their memory would be worth.
 //!
 //! A memory is never believed blindly. The record is read anew each time, so that what the gateway changed in it counts;
 //! where it says that the conversation was made at another time, the memory is of one that was deleted, and is dropped.
@@ -26,6 +26,9 @@ use types::Life;
 use super::replay::Replay;
 use super::secrets::Secrets;
 use crate::activity::Busy;
+
+/// Conversations of fewer events are remembered, too, from so many bytes on.
+pub(super) const HEAVY: usize = 256 << 10;
 
 /// A shell that is still there, and the values it may print.
 pub(super) struct KeptShell {

@@ -118,6 +118,16 @@ async fn what_exceeds_the_memory_for_resting_conversations_is_read_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_few_large_messages_are_remembered_as_many_small_ones_are() {
+    let (world, read) = counting(|config| config.remembered_from = u64::MAX).await;
+    let id = world.create();
+    world.say(id, &"x".repeat(300_000), false).await.unwrap();
+    read.records();
+    world.after_a_rest(id, || message("second", false)).await;
+    assert_eq!(read.records(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_conversation_that_rested_for_long_is_forgotten() {
     let (world, read) = counting(|config| config.remembered_for = Duration::ZERO).await;
     let id = world.create();

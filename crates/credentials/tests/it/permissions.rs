@@ -1,8 +1,10 @@
 //! The permission matrix: what a worker can do to others with its own credentials, on a real server. Nothing.
+//! `MANYHANDS_PERMISSION_ATTEMPTS` says how many are tried beside the list, put together at random.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use crate::cluster::drawn::Dice;
 use crate::cluster::observer::Observer;
 use crate::cluster::store::Store;
 use crate::cluster::{Cluster, attempts};
@@ -12,6 +14,14 @@ use manyhands_credentials::Role;
 use types::subjects::{self, Every};
 
 const ANSWERED: &str = "$JS.API.INFO";
+/// After so many the server is let catch up.
+const AT_ONCE: usize = 1_000;
+
+/// How many are drawn: one in so many of all.
+fn drawn(one_in: usize) -> usize {
+    let all = std::env::var("MANYHANDS_PERMISSION_ATTEMPTS").ok().and_then(|text| text.parse().ok());
+    all.unwrap_or(2_000) / one_in
+}
 
 /// The parts of a cluster that must not notice anything, and the worker that tries.
 struct Scene {
@@ -175,11 +185,19 @@ async fn nothing_a_worker_publishes_reaches_another() {
             with_headers += 1;
         }
     }
+    let (mut dice, drawn) = (Dice::new(), drawn(1));
+    for number in 1..=drawn {
+        let attempt = dice.attempt();
+        scene.publish(&attempt.subject, attempt.reply, attempt.headers, attempt.body).await;
+        if number % AT_ONCE == 0 {
+            scene.attacker.settle().await;
+        }
+    }
     let effects = scene.effects().await;
     let refusals = scene.attacker.client().refusals();
     let after = scene.store.contents().await;
     println!(
-        "publish {publishes}, request {requests}, headers {with_headers}, replies {with_replies}: \
+        "drawn {drawn}, publish {publishes}, request {requests}, headers {with_headers}, replies {with_replies}: \
          at least {refusals} refused aloud, {} effects",
         effects.len()
     );
@@ -209,6 +227,13 @@ async fn nothing_of_others_reaches_a_workers_subscriptions() {
         subscriptions.push(attacker.subscribe(pattern.clone()).await.unwrap());
         for group in ["workers", "gateways"] {
             subscriptions.push(attacker.queue_subscribe(pattern.clone(), group.to_owned()).await.unwrap());
+        }
+    }
+    let mut dice = Dice::new();
+    for number in 1..=drawn(5) {
+        subscriptions.push(attacker.subscribe(dice.pattern()).await.unwrap());
+        if number % AT_ONCE == 0 {
+            scene.attacker.settle().await;
         }
     }
     scene.settle().await;

@@ -222,6 +222,10 @@ impl LogWriter {
 
     /// Looks at what follows the tail.
     async fn resolve(&mut self, batch: &Batch, error: Error) -> std::result::Result<Appended, Trouble> {
+        if mutants::is(Mutant::AdoptedTail) && matches!(error, Error::Unavailable(_)) {
+            self.tail = self.log.tail(&self.id).await?;
+            return Err(error.into());
+        }
         let found = self.first_after_tail(batch.records.len()).await?;
         let same = found.iter().zip(&batch.records).all(|(entry, record)| entry.payload == *record);
         if same && found.len() == batch.records.len() {

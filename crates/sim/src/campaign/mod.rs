@@ -9,6 +9,7 @@ use std::io::Read;
 use std::time::Duration;
 
 use child::Child;
+use ports::mutants::{self, Mutant};
 use progress::Progress;
 
 use crate::scenarios::{Report, Scenario};
@@ -120,6 +121,17 @@ pub fn run_here(scenario: Scenario, seed: u64, without: &[usize]) -> Report {
     }
 }
 
+/// What is to be typed to run a seed once more.
+#[must_use]
+pub fn again(scenario: Scenario, seed: u64) -> String {
+    let (features, defect) = match Mutant::ALL.into_iter().find(|mutant| mutants::is(*mutant)) {
+        Some(mutant) => (" --features mutants", format!(" --mutant {mutant:?}")),
+        None => ("", String::new()),
+    };
+    let name = scenario.name();
+    format!("cargo run -p manyhands-sim --release{features} -- --scenario {name} --seed {seed}{defect}")
+}
+
 fn read(mut child: Child, is_well: bool) -> std::io::Result<Verdict> {
     let mut text = String::new();
     child.words().read_to_string(&mut text)?;
@@ -140,6 +152,6 @@ impl std::fmt::Display for Failure {
         for line in broken.iter().take(8) {
             writeln!(f, "  {line}")?;
         }
-        write!(f, "  again: cargo run -p manyhands-sim --release -- --scenario {name} --seed {seed}")
+        write!(f, "  again: {}", again(*scenario, *seed))
     }
 }

@@ -1,25 +1,27 @@
-//! Says how far a campaign is, on one line of the terminal.
+//! Says how far a campaign is: on one line of a terminal, or on one of a file now and then.
 
 use std::io::{IsTerminal, Write, stderr};
 use std::time::{Duration, Instant};
 
 const OFTEN: Duration = Duration::from_millis(200);
+const SELDOM: Duration = Duration::from_secs(60);
 const WIDTH: u64 = 30;
 
 pub struct Progress {
     all: u64,
     begun: Instant,
     said: Option<Instant>,
-    is_shown: bool,
+    is_terminal: bool,
 }
 
 impl Progress {
     pub fn of(all: u64) -> Self {
-        Self { all, begun: Instant::now(), said: None, is_shown: stderr().is_terminal() }
+        Self { all, begun: Instant::now(), said: None, is_terminal: stderr().is_terminal() }
     }
 
     pub fn count(&mut self, run: u64, failures: usize) {
-        if !self.is_shown || run < self.all && self.said.is_some_and(|said| said.elapsed() < OFTEN) {
+        let pause = if self.is_terminal { OFTEN } else { SELDOM };
+        if run < self.all && self.said.unwrap_or(self.begun).elapsed() < pause {
             return;
         }
         self.said = Some(Instant::now());
@@ -27,15 +29,19 @@ impl Progress {
         let bar: String = (0..WIDTH).map(|place| if place < done { '#' } else { '.' }).collect();
         let rate = self.rate(run);
         // Whoever does not see it misses nothing.
-        let _ = write!(stderr(), "\r[{bar}] {run} of {}, {rate:.0} a second, {failures} failed ", self.all);
+        let text = format!("[{bar}] {run} of {}, {rate:.1} a second, {failures} failed", self.all);
+        let _ = match self.is_terminal {
+            true => write!(stderr(), "\r{text} "),
+            false => writeln!(stderr(), "{text}"),
+        };
     }
 
     pub fn say(&self, text: &str) {
-        let _ = writeln!(stderr(), "{}{text}", if self.is_shown { "\r\u{1b}[K" } else { "" });
+        let _ = writeln!(stderr(), "{}{text}", if self.is_terminal { "\r\u{1b}[K" } else { "" });
     }
 
     pub fn end(&self) {
-        if self.is_shown {
+        if self.is_terminal {
             let _ = writeln!(stderr());
         }
     }

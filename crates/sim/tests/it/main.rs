@@ -5,3 +5,4 @@ mod contract;
 mod mutants;
 mod repeating;
 mod seeds;
+mod shrinking;

@@ -7,7 +7,7 @@ fn what_is_promised_of_a_log_holds_in_the_worlds_of_two_thousand_seeds() {
     holds("writers", "2000");
 }
 
-/// Of each of them a debug build needs a third of a second; a release build runs as many as one likes.
+/// Of each of them a debug build needs a second; a release build runs as many as one likes.
 #[test]
 fn what_is_promised_of_a_cluster_holds_in_the_worlds_of_a_hundred_seeds() {
     holds("cluster", "100");

@@ -125,10 +125,10 @@ pub(super) async fn serve(
     ports: Ports,
     listener: TcpListener,
     stop: CancellationToken,
+    desks: Tasks,
 ) -> Result<(), Error> {
     let vault = vault_of(&config.gateway);
     let checked = manyhands_gateway::check(config.gateway)?;
-    let desks = Tasks::default();
     let control = start_control(vault, config.control, &ports, &stop, &desks).await;
     let served = manyhands_gateway::run(checked, &ports, control, listener, &stop).await;
     desks.end().await;

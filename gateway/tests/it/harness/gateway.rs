@@ -2,6 +2,7 @@
 
 use std::ops::Deref;
 
+use control::Tasks;
 use manyhands_gateway::Error;
 use ports::Ports;
 use tokio::net::TcpListener;
@@ -15,6 +16,7 @@ pub struct Gateway {
     client: Client,
     stop: CancellationToken,
     _stop: DropGuard,
+    desks: Tasks,
     task: JoinHandle<Result<(), Error>>,
 }
 
@@ -31,13 +33,20 @@ impl Gateway {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = Client::of(listener.local_addr().unwrap().to_string());
         let stop = CancellationToken::new();
-        let task = tokio::spawn(config::serve(config, ports, listener, stop.clone()));
-        Self { client, _stop: stop.clone().drop_guard(), stop, task }
+        let desks = Tasks::default();
+        let task = tokio::spawn(config::serve(config, ports, listener, stop.clone(), desks.clone()));
+        Self { client, _stop: stop.clone().drop_guard(), stop, desks, task }
     }
 
     /// Stops it as a signal would.
     pub fn begin_stop(&self) {
         self.stop.cancel();
+    }
+
+    /// As if a part that must go on had ended; answers how the gateway does.
+    pub async fn lose_a_part(self) -> Result<(), Error> {
+        self.desks.drain.cancel();
+        tokio::time::timeout(testing::PATIENCE, self.task).await.unwrap().unwrap()
     }
 
     /// Stops it and waits until it has ended.

@@ -10,6 +10,7 @@ use bollard::query_parameters::EventsOptionsBuilder;
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 use ports::retry::Backoff;
+use types::SandboxId;
 
 use super::{Config, labels};
 
@@ -22,8 +23,8 @@ pub struct Events {
     stream: Option<BoxStream<'static, Result<EventMessage, bollard::errors::Error>>>,
     /// Unix nanoseconds: what happened after that was not heard of.
     heard_until: u128,
-    /// The container of an event that nobody has heard of yet.
-    ending: Option<String>,
+    /// The container of an event that nobody has heard of yet, and its sandbox.
+    ending: Option<(String, Option<SandboxId>)>,
     pauses: Backoff,
 }
 
@@ -35,34 +36,39 @@ impl Events {
         Self { docker, labels, stream: None, heard_until, ending: None, pauses: PAUSES }
     }
 
-    /// Returns when a container of the cluster has ended, and after a connection was lost.
+    /// Returns when a container of a sandbox has ended, and after a connection was lost: then it may have been any.
     ///
     /// # Cancel safety
     /// Dropping it loses nothing.
-    pub async fn next(&mut self) {
+    pub async fn next(&mut self) -> Option<SandboxId> {
         if self.ending.is_some() {
             return self.until_ended().await;
         }
         if self.stream.is_none() {
             self.stream = Some(self.connect());
         }
-        let Some(stream) = &mut self.stream else { return };
+        let stream = self.stream.as_mut()?;
         let Some(Ok(event)) = stream.next().await else {
             self.stream = None;
-            return tokio::time::sleep(self.pauses.pause()).await;
+            tokio::time::sleep(self.pauses.pause()).await;
+            return None;
         };
         self.pauses.reset();
         self.heard_until = event.time_nano.and_then(|at| u128::try_from(at).ok()).unwrap_or(self.heard_until);
-        self.ending = event.actor.and_then(|actor| actor.id);
-        self.until_ended().await;
+        self.ending = event.actor.and_then(|actor| {
+            let sandbox =
+                actor.attributes.as_ref()?.get(labels::SANDBOX_LABEL).and_then(|id| SandboxId::parse(id));
+            Some((actor.id?, sandbox))
+        });
+        self.until_ended().await
     }
 
     /// The engine tells of an end before it lists it. An inspection waits for it to be done with the container.
-    async fn until_ended(&mut self) {
-        if let Some(id) = &self.ending {
+    async fn until_ended(&mut self) -> Option<SandboxId> {
+        if let Some((id, _)) = &self.ending {
             let _ = self.docker.inspect_container(id, None).await;
         }
-        self.ending = None;
+        self.ending.take().and_then(|(_, sandbox)| sandbox)
     }
 
     fn connect(&self) -> BoxStream<'static, Result<EventMessage, bollard::errors::Error>> {

@@ -116,7 +116,7 @@ async fn mark_of(folders: &Path, own: &str) -> Result<String> {
         let written = write_mark(&draft, own).await;
         let marked = match (written, found) {
             (Err(error), _) => Err(error),
-            (Ok(()), None) => fs::hard_link(&draft, &path).await,
+            (Ok(()), None) => first(&draft, &path, own).await,
             (Ok(()), Some(_lost)) => fs::rename(&draft, &path).await,
         };
         let _ = fs::remove_file(&draft).await;
@@ -128,6 +128,15 @@ async fn mark_of(folders: &Path, own: &str) -> Result<String> {
         }
     };
     marking.await.map_err(|error: io::Error| Error::Unavailable(format!("{}: {error}", path.display())))
+}
+
+/// Gives the draft the mark's name if nothing has it. Some file systems know no second name: there it is written under its own.
+async fn first(draft: &Path, path: &Path, own: &str) -> io::Result<()> {
+    match fs::hard_link(draft, path).await {
+        Err(error) if matches!(error.kind(), ErrorKind::AlreadyExists | ErrorKind::StorageFull) => Err(error),
+        Err(_) => write_mark(path, own).await,
+        Ok(()) => Ok(()),
+    }
 }
 
 /// Empty where it was lost with the power before it was on the disk.
@@ -193,6 +202,16 @@ mod tests {
                 assert_eq!(mark_of(folder.path(), asking).await.unwrap(), "one");
             }
         }
+    }
+
+    #[tokio::test]
+    async fn where_a_file_has_one_name_only_it_is_written_under_that() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, no_such_draft) = (folder.path().join(MARK), folder.path().join("draft"));
+        first(&no_such_draft, &path, "one").await.unwrap();
+        assert_eq!(read_mark(&path).await.unwrap().as_deref(), Some("one"));
+        let second = first(&no_such_draft, &path, "other").await;
+        assert_eq!(second.unwrap_err().kind(), ErrorKind::AlreadyExists);
     }
 
     #[tokio::test]

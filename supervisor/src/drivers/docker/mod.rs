@@ -131,7 +131,11 @@ impl Containers {
 
     /// All of this cluster, whether they run or not.
     async fn containers(&self) -> Result<Vec<ContainerSummary>> {
-        let options = ListContainersOptionsBuilder::default().all(true).filters(&self.own()).build();
+        self.listed(&self.own()).await
+    }
+
+    async fn listed(&self, filters: &HashMap<&'static str, Vec<String>>) -> Result<Vec<ContainerSummary>> {
+        let options = ListContainersOptionsBuilder::default().all(true).filters(filters).build();
         let found = self.docker.list_containers(Some(options)).await.map_err(error::port)?;
         found.iter().try_for_each(|found| labels::check(&self.config, found.labels.as_ref()))?;
         Ok(found)
@@ -196,6 +200,11 @@ impl Containers {
         Ok(())
     }
 
+    async fn all_found(&self, listed: Vec<ContainerSummary>) -> Vec<Found> {
+        let found = future::join_all(listed.into_iter().map(|summary| self.found(summary))).await;
+        found.into_iter().flatten().collect()
+    }
+
     async fn found(&self, summary: ContainerSummary) -> Option<Found> {
         let labels = summary.labels?;
         let sandbox = SandboxId::parse(labels.get(SANDBOX_LABEL)?)?;
@@ -222,9 +231,12 @@ impl Containers {
 #[async_trait]
 impl Driver for Containers {
     async fn list(&self) -> Result<Vec<Found>> {
-        let listed = self.containers().await?;
-        let found = future::join_all(listed.into_iter().map(|summary| self.found(summary))).await;
-        Ok(found.into_iter().flatten().collect())
+        Ok(self.all_found(self.containers().await?).await)
+    }
+
+    async fn find(&self, sandbox: &SandboxId) -> Result<Vec<Found>> {
+        let labels = vec![labels::filter(&self.config), format!("{SANDBOX_LABEL}={sandbox}")];
+        Ok(self.all_found(self.listed(&HashMap::from([("label", labels)])).await?).await)
     }
 
     async fn start(&self, launch: &Launch) -> std::result::Result<(), StartError> {
@@ -271,7 +283,7 @@ impl Driver for Containers {
         self.files.remove(&self.docker, &self.config, sandbox).await
     }
 
-    async fn changed(&self) {
-        self.events.lock().await.next().await;
+    async fn changed(&self) -> Option<SandboxId> {
+        self.events.lock().await.next().await
     }
 }

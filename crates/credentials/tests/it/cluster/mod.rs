@@ -2,6 +2,7 @@
 
 pub mod attempts;
 pub mod client;
+pub mod drawn;
 pub mod observer;
 pub mod store;
 

@@ -10,8 +10,9 @@ use types::log::LogRecord;
 use types::placement::{Allocation, Want, Wanted};
 use types::{LogId, SandboxId};
 
-use super::client::{Memory, Past};
+use super::client::said;
 use super::engine::Engine;
+use super::memory::{Fate, Memory, Past};
 use super::tool;
 use crate::world::{Simulation, Store};
 
@@ -80,30 +81,51 @@ pub fn conversations(store: &Store, now: Duration, memories: &[Memory], broken: 
     let records: BTreeMap<String, Value> = all(store, CONVERSATIONS, now);
     for memory in memories {
         broken.extend(memory.broken.iter().cloned());
-        for past in memory.past.iter().take(memory.past.len() - usize::from(!memory.is_done)) {
+        for past in memory.settled() {
             conversation(store, &records, past, broken);
+        }
+    }
+    if memories.iter().all(|memory| memory.is_done) {
+        let known: BTreeSet<String> = pasts(memories).map(|past| past.id.hex()).collect();
+        for (id, record) in records.iter().filter(|(id, _)| !known.contains(*id)) {
+            broken.push(format!("{id} was made, and nobody knows of it: {}", record["tags"]));
         }
     }
     deeds(store, memories, broken);
 }
 
 fn conversation(store: &Store, records: &BTreeMap<String, Value>, past: &Past, broken: &mut Vec<String>) {
-    let Past { id, stored, is_deleted } = past;
+    let Past { id, mark, stored, fate } = past;
     let logs: Vec<&LogId> = store.logs().filter(|log| log.of_conversation() == Some(*id)).collect();
-    if *is_deleted {
-        if records.contains_key(&id.hex()) || !logs.is_empty() {
+    let Some(record) = records.get(&id.hex()) else {
+        if *fate == Fate::IsThere {
+            broken.push(format!("{mark} is gone"));
+        } else if !logs.is_empty() {
             broken.push(format!("something is left of {id}, which is deleted: {logs:?}"));
         }
         return;
+    };
+    if *fate == Fate::IsDeleted {
+        return broken.push(format!("{mark} is there again: {}", record["tags"]));
     }
-    let events: Vec<Value> = logs.iter().flat_map(|log| events(store, log)).collect();
+    let own = record["tags"]["mark"].as_str().unwrap_or_default();
+    let of_events = |log: &&&LogId| matches!(log, LogId::Conversation { .. });
+    let events: Vec<Value> = logs.iter().filter(of_events).flat_map(|log| events(store, log)).collect();
     let texts: Vec<String> = events.iter().filter_map(said).collect();
+    if texts.iter().any(|text| !text.ends_with(own)) || *fate == Fate::IsThere && own != mark {
+        broken.push(format!("{own}, which is to be {mark}, has what is another's: {texts:?}"));
+    }
     let mut tally = Tally::default();
-    tally.count(stored, &texts);
+    let acknowledged: &[String] = if own == mark { stored } else { &[] };
+    tally.count(acknowledged, &texts);
     tally.examine(&events);
     if !tally.is_clean() {
-        broken.push(format!("{id}: {tally}"));
+        broken.push(format!("{own}: {tally}"));
     }
+}
+
+fn pasts(memories: &[Memory]) -> impl Iterator<Item = &Past> {
+    memories.iter().flat_map(|memory| &memory.past)
 }
 
 /// Each was done once at most, and whatever was done is in the log.
@@ -114,13 +136,12 @@ fn deeds(store: &Store, memories: &[Memory], broken: &mut Vec<String>) {
             stored.extend(event["action"]["name"].as_str().map(str::to_owned));
         }
     }
+    let is_all_there = pasts(memories).all(|past| past.fate == Fate::IsThere && !past.is_made_anew());
     for (name, times) in tool::done() {
         if times > 1 {
             broken.push(format!("{name} was done {times} times"));
         }
-        if !stored.contains(&name)
-            && !memories.iter().flat_map(|memory| &memory.past).any(|past| past.is_deleted)
-        {
+        if is_all_there && !stored.contains(&name) {
             broken.push(format!("{name} was done and is in no log"));
         }
     }
@@ -134,11 +155,6 @@ fn events(store: &Store, log: &LogId) -> Vec<Value> {
             LogRecord::Control(_) => None,
         })
         .collect()
-}
-
-fn said(event: &Value) -> Option<String> {
-    let is_users = event["kind"] == "MessageEvent" && event["source"] == "user";
-    is_users.then(|| event["llm_message"]["content"][0]["text"].as_str().map(str::to_owned))?
 }
 
 fn all<T: serde::de::DeserializeOwned>(store: &Store, bucket: &str, now: Duration) -> BTreeMap<String, T> {

@@ -1,5 +1,8 @@
-//! A client with one conversation: says things, stops and deletes, asks again where nobody has answered, and remembers what
-//! it was told.
+//! A client with one conversation after the other: says things, runs commands, stops and deletes, asks again where nobody has
+//! answered, and remembers what it was told.
+
+mod commands;
+mod ends;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -7,134 +10,102 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use parking_lot::Mutex;
-use ports::rpc::Code;
-use ports::{Change, Parcel, Ports};
+use ports::{Change, Ports};
+use serde_json::{Value, json};
 use tokio::time::sleep;
+use types::ConversationId;
 use types::buckets::SANDBOXES;
-use types::calls::Once;
-use types::conversation::Status;
 use types::placement::{Want, Wanted};
-use types::{ConversationId, EventId, TenantId};
+use uuid::Uuid;
 
-use super::gateway::{DESK, Told, Wish};
+use super::api::{Answer, Call, Caller, PATIENCE};
+use super::memory::{Memory, Past};
 use crate::world::Here;
 
-/// Longer than a gateway takes to say that something takes too long.
-const PATIENCE: Duration = Duration::from_secs(100);
+pub use ends::said;
 
-/// What one client knows.
-#[derive(Clone, Debug)]
-pub struct Memory {
-    pub tenant: TenantId,
-    /// Nothing goes wrong, so nothing may be refused for a while.
-    pub is_calm: bool,
-    /// Its conversations, one after the other.
-    pub past: Vec<Past>,
-    pub is_done: bool,
-    /// What it was told and cannot be.
-    pub broken: Vec<String>,
-}
-
-/// What it knows of one conversation.
-#[derive(Clone, Debug)]
-pub struct Past {
-    pub id: ConversationId,
-    /// Messages that are stored by what it was told, in order.
-    pub stored: Vec<String>,
-    pub is_deleted: bool,
-}
-
-pub struct Client {
+/// One that has a conversation.
+struct Client {
     ports: Ports,
+    caller: Caller,
     memory: Arc<Mutex<Memory>>,
     id: ConversationId,
-    tenant: TenantId,
-}
-
-impl Memory {
-    pub fn new(tenant: TenantId, is_calm: bool) -> Arc<Mutex<Self>> {
-        let (past, broken) = (Vec::new(), Vec::new());
-        Arc::new(Mutex::new(Self { tenant, is_calm, past, is_done: false, broken }))
-    }
+    mark: String,
+    folder: String,
+    /// Calls with a key that were answered, to be made once more.
+    made: Vec<(Call, Answer)>,
+    commands: commands::Commands,
 }
 
 /// A client, until all it wants is done.
 pub async fn work(here: Here, root: &Path, memory: Arc<Mutex<Memory>>) {
     sleep(Duration::from_millis(fastrand::u64(1_000..10_000))).await;
     for _ in 0..fastrand::u32(1..4) {
-        live(&here, root, &memory).await;
+        let folder = root.join(["project", "project", "other"][fastrand::usize(..3)]);
+        let client = Client::begin(&here, folder.display().to_string(), &memory).await;
+        client.live().await;
     }
     memory.lock().is_done = true;
 }
 
-/// One conversation.
-async fn live(here: &Here, root: &Path, memory: &Arc<Mutex<Memory>>) {
-    let (id, tenant) = (ConversationId::random(), memory.lock().tenant.clone());
-    memory.lock().past.push(Past { id, stored: Vec::new(), is_deleted: false });
-    let client = Client { ports: here.ports.clone(), memory: memory.clone(), id, tenant };
-    let folder = root.join(["project", "project", "other"][fastrand::usize(..3)]).display().to_string();
-    client.create(folder).await;
-    for number in 0..fastrand::u32(..6) {
-        let most = [10, 1_000, 8_000, 40_000][fastrand::usize(..4)];
-        sleep(Duration::from_millis(fastrand::u64(..most))).await;
-        match fastrand::u32(..9) {
-            8 => {
-                client.wait_for_a_pause().await;
-                client.say(number).await;
-            }
-            0 => client.insist(|client| Wish::Pause { id: client.id, tenant: client.tenant.clone() }).await,
-            1 => {
-                client.insist(|client| Wish::Interrupt { id: client.id, tenant: client.tenant.clone() }).await
-            }
-            2 => client.ask(&Wish::Run { id, tenant: client.tenant.clone() }).await.map_or((), drop),
-            _ => client.say(number).await,
-        }
-    }
-    match fastrand::bool() {
-        true => client.delete().await,
-        false => client.wait_for_rest().await,
-    }
-}
-
 impl Client {
-    async fn ask(&self, wish: &Wish) -> Option<Told> {
-        let json = serde_json::to_vec(wish).ok()?;
-        let answer = self.ports.bus.request(DESK, Parcel::json(json), PATIENCE).await;
-        let told = answer.ok().and_then(|answer| serde_json::from_slice(&answer.json).ok());
-        tracing::debug!(?wish, ?told, "a client has asked");
-        let is_put_off =
-            matches!(&told, None | Some(Told::Refused(Code::Unavailable | Code::Absent | Code::Internal, _)));
-        if is_put_off && self.memory.lock().is_calm {
-            self.wonder(wish, &format!("{told:?}"));
+    /// Makes a conversation.
+    async fn begin(here: &Here, folder: String, memory: &Arc<Mutex<Memory>>) -> Self {
+        let tenant = memory.lock().tenant.clone();
+        let mark = format!("{tenant}.{}.1", Uuid::new_v4().simple());
+        let mut client = Self {
+            ports: here.ports.clone(),
+            caller: Caller::of(&tenant),
+            memory: memory.clone(),
+            id: ConversationId::random(),
+            mark: mark.clone(),
+            folder,
+            made: Vec::new(),
+            commands: commands::Commands::default(),
+        };
+        let names_it = fastrand::bool();
+        let (call, text) = client.creation(&mark, names_it.then_some(client.id));
+        let call = call.key((!names_it).then(new_key));
+        let (answer, _) = client.insist(&call).await;
+        match id_of(&answer) {
+            Some(id) if answer.is_success() && (id == client.id || !names_it) => client.id = id,
+            _ => client.wonder(&call, &answer),
         }
-        told
+        let mut past = Past::new(client.id, mark);
+        // It is stored before all that is said later.
+        past.stored.extend(text);
+        memory.lock().past.push(past);
+        client.keep(call, answer);
+        client
     }
 
-    /// Until it is done, or refused for good.
-    async fn insist(&self, wish: impl Fn(&Self) -> Wish) {
-        loop {
-            let wish = wish(self);
-            match self.ask(&wish).await {
-                Some(Told::Refused(Code::NotFound, why)) => return self.wonder(&wish, &why),
-                Some(Told::Refused(Code::Busy | Code::Unavailable | Code::Absent | Code::Full, _)) | None => {
-                    self.rest().await;
+    /// One conversation.
+    async fn live(mut self) {
+        for number in 0..fastrand::u32(..7) {
+            let most = [10, 1_000, 8_000, 40_000][fastrand::usize(..4)];
+            sleep(Duration::from_millis(fastrand::u64(..most))).await;
+            match fastrand::u32(..16) {
+                0 => self.command_it("pause").await,
+                1 => self.command_it("interrupt").await,
+                2 => self.ask(&self.caller.post(self.path("/run"), Value::Null)).await.map_or((), drop),
+                3 | 4 => {
+                    self.wait_for_a_pause().await;
+                    self.say(number).await;
                 }
-                Some(_) => return,
+                5..8 => self.run_commands(number).await,
+                8 => self.ask_again().await,
+                9 => self.look_at_the_list().await,
+                10 if fastrand::bool() => self.clear_commands().await,
+                _ => self.say(number).await,
             }
         }
+        self.end().await;
     }
 
-    async fn create(&self, folder: String) {
-        let text = (fastrand::u32(..3) == 0).then(|| format!("first of {}", self.id));
-        let wish = |client: &Self| Wish::Create {
-            id: client.id,
-            tenant: client.tenant.clone(),
-            folder: folder.clone(),
-            text: text.clone(),
-        };
-        self.insist(wish).await;
-        // It is stored before all that is said later.
-        self.know(|past| past.stored.extend(text.clone()));
+    async fn command_it(&self, what: &str) {
+        let call = self.caller.post(self.path(&format!("/{what}")), Value::Null);
+        let (answer, _) = self.insist(&call).await;
+        self.is_done(&call, &answer);
     }
 
     /// Until a sandbox is about to be paused, any, or for as long as that may take: the worst moment to come.
@@ -150,51 +121,118 @@ impl Client {
         let _ = tokio::time::timeout(Duration::from_secs(60), paused).await;
     }
 
-    async fn say(&self, number: u32) {
-        let text = format!("message {number} of {}", self.id);
-        let (run, has_id, mut again) = (fastrand::u32(..5) != 0, fastrand::u32(..5) != 0, false);
-        let event = EventId::random();
-        loop {
-            let once = has_id.then(|| Once { id: event.clone(), again });
-            let wish = Wish::Say { id: self.id, tenant: self.tenant.clone(), text: text.clone(), run, once };
-            match self.ask(&wish).await {
-                Some(Told::Done) => return self.know(|past| past.stored.push(text)),
-                Some(Told::Refused(Code::NotFound, why)) => return self.wonder(&wish, &why),
-                Some(Told::Refused(Code::Internal, why)) => return self.wonder(&wish, &why),
-                _ if has_id => {
-                    again = true;
-                    self.rest().await;
-                }
-                // Whether it is stored nobody knows.
-                _ => return,
-            }
-        }
-    }
-
-    async fn delete(&self) {
-        let mut is_first = true;
-        loop {
-            let wish = Wish::Delete { id: self.id, tenant: self.tenant.clone() };
-            match self.ask(&wish).await {
-                Some(Told::Done) => break,
-                Some(Told::Refused(Code::NotFound, why)) if is_first => return self.wonder(&wish, &why),
-                Some(Told::Refused(Code::NotFound, _)) => break,
-                _ => self.rest().await,
-            }
-            is_first = false;
-        }
-        self.know(|past| past.is_deleted = true);
-    }
-
-    async fn wait_for_rest(&self) {
-        loop {
-            sleep(Duration::from_secs(2)).await;
-            let wish = Wish::Look { id: self.id, tenant: self.tenant.clone() };
-            match self.ask(&wish).await {
-                Some(Told::Status(status)) if status != Status::Running => return,
-                Some(Told::Refused(Code::NotFound, why)) => return self.wonder(&wish, &why),
+    async fn say(&mut self, number: u32) {
+        let text = format!("message {number} of {}", self.mark);
+        let body = json!({"role": "user", "content": [{"type": "text", "text": text}],
+            "run": fastrand::u32(..5) != 0});
+        let call = self.caller.post(self.path("/events"), body);
+        if fastrand::u32(..5) == 0 {
+            // Where nobody answers nobody knows whether it is stored.
+            match self.ask(&call).await {
+                Some(answer) if answer.is_for_now() => {}
+                Some(answer) if self.is_done(&call, &answer) => self.know(|past| past.stored.push(text)),
                 _ => {}
             }
+            return;
+        }
+        let call = call.key(Some(new_key()));
+        let (answer, _) = self.insist(&call).await;
+        if self.is_done(&call, &answer) {
+            self.know(|past| past.stored.push(text));
+            self.keep(call, answer);
+        }
+    }
+
+    /// The same call with the same key has one effect, and the same answer.
+    async fn ask_again(&self) {
+        let Some((call, before)) = fastrand::choice(&self.made) else { return };
+        let (now, _) = self.insist(call).await;
+        let is_same = match now.is_replayed {
+            true => now.body == before.body && now.status == before.status,
+            // The first answer was not kept.
+            false => id_of(&now) == id_of(before) && now.status == before.status,
+        };
+        if !is_same {
+            self.wonder(call, &(before, now));
+        }
+    }
+
+    async fn look_at_the_list(&self) {
+        let call = self.caller.get("/api/conversations/search?limit=100");
+        let (answer, _) = self.insist(&call).await;
+        let tenant = format!("{}.", self.memory.lock().tenant);
+        let items = answer.body["items"].as_array().cloned().unwrap_or_default();
+        let is_own =
+            |item: &Value| item["tags"]["mark"].as_str().is_some_and(|mark| mark.starts_with(&tenant));
+        let ids: std::collections::BTreeSet<Option<&str>> =
+            items.iter().map(|item| item["id"].as_str()).collect();
+        if !answer.is_success() || !items.iter().all(is_own) || ids.len() != items.len() {
+            self.wonder(&call, &answer);
+        }
+    }
+
+    fn creation(&self, mark: &str, id: Option<ConversationId>) -> (Call, Option<String>) {
+        let llm = json!({"model": "openai/scripted", "api_key": "a key", "base_url": "http://127.0.0.1:9/v1",
+            "num_retries": 2, "retry_min_wait": 1, "retry_max_wait": 2, "usage_id": "agent"});
+        // Whether one is delivered for which there is no room nobody says.
+        let has_room = self.memory.lock().has_room;
+        let text = (has_room && fastrand::u32(..3) == 0).then(|| format!("first of {mark}"));
+        let first =
+            text.as_ref().map(|text| json!({"content": [{"type": "text", "text": text}], "run": true}));
+        let body = json!({"conversation_id": id, "agent": {"kind": "Agent", "llm": llm, "tools": [{"name": "deed"}]},
+            "workspace": {"working_dir": self.folder}, "max_iterations": 50, "stuck_detection": false,
+            "confirmation_policy": {"kind": "NeverConfirm"}, "autotitle": false, "tags": {"mark": mark},
+            "initial_message": first});
+        (self.caller.post("/api/conversations", body), text)
+    }
+
+    fn path(&self, rest: &str) -> String {
+        format!("/api/conversations/{}{rest}", self.id)
+    }
+
+    async fn ask(&self, call: &Call) -> Option<Answer> {
+        let Memory { is_calm, has_room, .. } = *self.memory.lock();
+        let patience = match fastrand::u32(..4) {
+            0 if !is_calm => Duration::from_millis(fastrand::u64(10..20_000)),
+            _ => PATIENCE,
+        };
+        let answer = call.clone().ask(&self.ports, patience, fastrand::bool()).await;
+        tracing::debug!(?call, ?answer, "a client has asked");
+        let is_put_off = answer.as_ref().is_none_or(|answer| answer.status >= 500);
+        if is_put_off && (is_calm && has_room || answer.as_ref().is_some_and(|answer| answer.status == 500)) {
+            self.wonder(call, &answer);
+        }
+        answer
+    }
+
+    /// Until it is done, or refused for good; after how many times.
+    async fn insist(&self, call: &Call) -> (Answer, usize) {
+        let mut times = 0;
+        loop {
+            times += 1;
+            match self.ask(call).await {
+                Some(answer) if !answer.is_for_now() || self.has_no_room(&answer) => return (answer, times),
+                _ => sleep(Duration::from_millis(fastrand::u64(100..3_000))).await,
+            }
+        }
+    }
+
+    /// Whether it is done; what cannot be refused is noted where it is not.
+    fn is_done(&self, call: &Call, answer: &Answer) -> bool {
+        if !answer.is_success() && !self.has_no_room(answer) {
+            self.wonder(call, answer);
+        }
+        answer.is_success()
+    }
+
+    /// Nobody promises that there will be any.
+    fn has_no_room(&self, answer: &Answer) -> bool {
+        answer.status == 507 && !self.memory.lock().has_room
+    }
+
+    fn keep(&mut self, call: Call, answer: Answer) {
+        if call.key.is_some() {
+            self.made.push((call, answer));
         }
     }
 
@@ -204,11 +242,16 @@ impl Client {
         }
     }
 
-    fn wonder(&self, wish: &Wish, why: &str) {
-        self.memory.lock().broken.push(format!("a client was told {why:?} to {wish:?}"));
+    fn wonder(&self, call: &Call, told: &impl std::fmt::Debug) {
+        let Call { path, key, body, .. } = call;
+        self.memory.lock().broken.push(format!("a client was told {told:?} to {path} ({key:?}) {body}"));
     }
+}
 
-    async fn rest(&self) {
-        sleep(Duration::from_millis(fastrand::u64(100..3_000))).await;
-    }
+fn new_key() -> String {
+    Uuid::new_v4().simple().to_string()
+}
+
+fn id_of(answer: &Answer) -> Option<ConversationId> {
+    answer.body["id"].as_str().and_then(|id| Uuid::parse_str(id).ok()).map(ConversationId)
 }

@@ -247,7 +247,8 @@ impl Driver for Reached {
         if removing.await { Err(away()) } else { Ok(()) }
     }
 
-    async fn changed(&self) {
+    async fn changed(&self) -> Option<SandboxId> {
         self.changed.notified().await;
+        None
     }
 }

@@ -1,9 +1,11 @@
 //! A whole cluster: gateways, supervisors, workers and an engine that runs them, and clients with their conversations.
 
+mod api;
 mod check;
 mod client;
 mod engine;
 mod gateway;
+mod memory;
 mod model;
 mod tool;
 mod worker;
@@ -21,9 +23,9 @@ use telemetry::metrics::Metrics;
 use tokio_util::sync::CancellationToken;
 use types::TenantId;
 
-use client::Memory;
+use self::gateway::Waiting;
 use engine::Engine;
-use gateway::Waiting;
+use memory::Memory;
 
 use crate::faults::{Kind, Mix};
 use crate::world::{Here, Outcome, Simulation, World};
@@ -67,7 +69,7 @@ struct Plan {
 }
 
 pub fn run(simulation: &mut Simulation, rng: &mut Rng, is_calm: bool) -> Vec<String> {
-    let folder = std::env::temp_dir().join(format!("manyhands-sim-{}", std::process::id()));
+    let folder = std::env::temp_dir().join(format!("manyhands-sim-{:010}", std::process::id()));
     let broken = match make(&folder) {
         Ok(()) => run_in(simulation, rng, &folder, is_calm),
         Err(error) => vec![format!("no folder for the world: {error}")],
@@ -100,8 +102,9 @@ fn run_in(simulation: &mut Simulation, rng: &mut Rng, folder: &Path, is_calm: bo
         serve(&simulation.world, &plan, format!("gateway {number}"));
     }
     let tenants = ["default", "other"].map(|name| TenantId::parse(name).unwrap_or_default());
-    let memories: Vec<Arc<Mutex<Memory>>> =
-        (0..rng.usize(1..=5)).map(|_| Memory::new(tenants[rng.usize(..4) / 3].clone(), is_calm)).collect();
+    let memories: Vec<Arc<Mutex<Memory>>> = (0..rng.usize(1..=5))
+        .map(|_| Memory::new(tenants[rng.usize(..4) / 3].clone(), is_calm, true))
+        .collect();
     for (number, memory) in memories.iter().enumerate() {
         let (root, memory) = (folder.join("workspace"), memory.clone());
         let work = move |here: Here| async move { client::work(here, &root, memory).await };
