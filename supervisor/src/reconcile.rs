@@ -404,7 +404,7 @@ async fn take(
     match actor.take(step.clone(), &view, &mut memory, now).await {
         Ok(()) => memory.repeats.taken(step, true),
         // Somebody else was faster, and has changed something: the next look sees what.
-        Err(Error::Conflict { .. }) => {}
+        Err(Error::Conflict { .. }) => memory.repeats.lost(),
         Err(error) => {
             tracing::warn!(sandbox.id = %view.sandbox, %error, "a step could not be taken");
             memory.repeats.taken(step, false);

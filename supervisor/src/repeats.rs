@@ -1,5 +1,6 @@
 //! A step that changes nothing, or cannot be taken, is due again at once: it is taken again, and not at once. Others, for
-//! which something has changed meanwhile, wait for nothing.
+//! which something has changed meanwhile, wait for nothing. One that loses against somebody who writes the same record is
+//! taken again at once, and one that loses again is not: against a store that is ill, every look would do that.
 
 use std::mem::{Discriminant, discriminant};
 use std::time::{Duration, Instant};
@@ -9,6 +10,7 @@ use ports::retry::Backoff;
 use crate::decide::Step;
 
 const PAUSES: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(10));
+const APART: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(1));
 
 /// What came of the last steps of one sandbox.
 #[derive(Debug)]
@@ -18,17 +20,40 @@ pub struct Repeats {
     pauses: Backoff,
     /// When steps of a kind may be taken again.
     not_before: Vec<(Discriminant<Step>, Instant)>,
+    losses: Losses,
+}
+
+/// Steps, one after the other, that lost against somebody else.
+#[derive(Debug)]
+struct Losses {
+    /// Since a look has followed the last of them, that too.
+    known: usize,
+    count: usize,
+    pauses: Backoff,
+    not_before: Option<Instant>,
 }
 
 impl Default for Repeats {
     fn default() -> Self {
-        Self { last: None, pauses: PAUSES, not_before: Vec::new() }
+        Self { last: None, pauses: PAUSES, not_before: Vec::new(), losses: Losses::default() }
+    }
+}
+
+impl Default for Losses {
+    fn default() -> Self {
+        Self { known: 0, count: 0, pauses: APART, not_before: None }
     }
 }
 
 impl Repeats {
     pub fn taken(&mut self, step: Step, is_done: bool) {
         self.last = Some((step, is_done));
+        self.losses = Losses::default();
+    }
+
+    /// Somebody else was faster.
+    pub fn lost(&mut self) {
+        self.losses.count += 1;
     }
 
     /// How long the step that is due has to wait, if it has. A pause begins with the look that follows a step: the time which
@@ -44,7 +69,8 @@ impl Repeats {
                 self.pauses = PAUSES;
             }
         }
-        let (_, until) = self.not_before.iter().find(|(kind, _)| *kind == discriminant(due))?;
+        let of_its_kind = self.not_before.iter().find(|(kind, _)| *kind == discriminant(due));
+        let until = of_its_kind.map(|(_, until)| *until).max(self.losses.pause(now))?;
         let left = until.saturating_duration_since(now);
         (!left.is_zero()).then_some(left)
     }
@@ -52,6 +78,15 @@ impl Repeats {
     /// Nothing is due.
     pub fn forget(&mut self) {
         *self = Self::default();
+    }
+}
+
+impl Losses {
+    fn pause(&mut self, now: Instant) -> Option<Instant> {
+        if std::mem::replace(&mut self.known, self.count) < self.count && self.count > 1 {
+            self.not_before = Some(now + self.pauses.pause());
+        }
+        self.not_before
     }
 }
 
@@ -82,5 +117,24 @@ mod tests {
         repeats.taken(Step::Start(Epoch(1)), true);
         assert_eq!(repeats.pause(&Step::Erase, now), None);
         assert_eq!(repeats.pause(&Step::Start(Epoch(2)), now), None);
+    }
+
+    #[test]
+    fn who_loses_once_goes_on_at_once_and_who_loses_again_and_again_waits_longer_each_time() {
+        let (mut repeats, mut now, due) = (Repeats::default(), Instant::now(), Step::Start(Epoch(1)));
+        repeats.lost();
+        assert_eq!(repeats.pause(&due, now), None);
+        let mut before = Duration::ZERO;
+        for _ in 0..3 {
+            repeats.lost();
+            let left = repeats.pause(&due, now).unwrap();
+            assert!(left > before && left <= Duration::from_secs(1), "{before:?} {left:?}");
+            assert_eq!(repeats.pause(&due, now), Some(left), "another look makes it no longer");
+            (before, now) = (left, now + left);
+            assert_eq!(repeats.pause(&due, now), None);
+        }
+        repeats.taken(due, true);
+        repeats.lost();
+        assert_eq!(repeats.pause(&Step::Erase, now), None, "the first in a row again");
     }
 }
