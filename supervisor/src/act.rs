@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use ports::rpc::{Address, call};
-use ports::{Bus, Error, Expect, Kv, Result};
+use ports::{Bucket, Bus, Error, Expect, Kv, Result};
 use telemetry::metrics::Placement;
 use types::Epoch;
 use types::buckets::{ALLOCATIONS, LEASES, SANDBOXES};
@@ -89,6 +89,10 @@ impl Actor {
         // What was wrong with an earlier one says nothing of this one.
         let instance_name = instance.name(&self.cluster);
         let allocation = Allocation { epoch, instance: instance_name, failure: None, ..before.clone() };
+        if view.is_claimed() {
+            // It was given room for this start. Asked again once it runs, others might have got that meanwhile.
+            self.grant(view).await?;
+        }
         let revision = self.allocate(view, &allocation, view.allocation.expect).await?;
         memory.course.begin(epoch, now.instant);
         match self.launch(&instance).await {
@@ -208,8 +212,17 @@ impl Actor {
         Ok(())
     }
 
+    /// Whatever else is written there meanwhile, and however often: others wake it and make conversations in it.
     async fn grant(&self, view: &View) -> Result<()> {
-        self.rewrite(view, |wanted| Wanted { is_claimed: false, ..wanted }).await
+        let wanted = Bucket::<Wanted>::new(self.kv.as_ref(), SANDBOXES);
+        let granting = wanted.change(view.sandbox.as_str(), |wanted| match wanted {
+            Some(wanted) if wanted.want != Want::Deleted => std::mem::take(&mut wanted.is_claimed),
+            _ => false,
+        });
+        match granting.await? {
+            Some(wanted) if wanted.value.want != Want::Deleted => Ok(()),
+            _ => Err(Error::Conflict { tail: None }),
+        }
     }
 
     /// Nobody has used it: from the end on it is as if it had been refused its start.

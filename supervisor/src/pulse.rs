@@ -37,22 +37,29 @@ struct Heard {
     /// Of the newest lease seen.
     revision: Option<u64>,
     deadline: Instant,
+    /// Whether the last time that it was listened for there was another lease than before.
+    is_fresh: bool,
 }
 
 impl Pulse {
+    /// Whether the worker has shown life since it was listened for before: a lease outlives whoever had it.
+    pub fn is_fresh(&self) -> bool {
+        self.heard.as_ref().is_some_and(|heard| heard.is_fresh)
+    }
+
     /// Takes note of the lease of `epoch`, by its revision.
     pub fn listen(&mut self, epoch: Epoch, lease: Option<u64>, now: Instant) -> Sign {
-        let unheard = Heard { epoch, revision: None, deadline: now + STARTING };
+        let unheard = Heard { epoch, revision: None, deadline: now + STARTING, is_fresh: false };
         let heard = match self.heard.take() {
             Some(heard) if heard.epoch == epoch => heard,
             _ => unheard,
         };
         let heard = match (lease, heard.revision) {
             (Some(revision), last) if last != Some(revision) => {
-                Heard { revision: lease, deadline: now + longest_silence(), ..heard }
+                Heard { revision: lease, deadline: now + longest_silence(), is_fresh: true, ..heard }
             }
-            (None, Some(_)) => Heard { deadline: heard.deadline.min(now + GRACE), ..heard },
-            _ => heard,
+            (None, Some(_)) => Heard { deadline: heard.deadline.min(now + GRACE), is_fresh: false, ..heard },
+            _ => Heard { is_fresh: false, ..heard },
         };
         let left = heard.deadline.saturating_duration_since(now);
         let had_lease = heard.revision.is_some();

@@ -155,7 +155,8 @@ impl Reconciler {
             self.queues.next.add(self.queues.room.iter().cloned().collect());
         }
         self.room = room.clone();
-        if pool::fill(&actor, self.all_views(), self.rules.warm_workers, room.left(), now).await? {
+        let for_pool = room.left().saturating_sub(self.about_to_be_granted());
+        if pool::fill(&actor, self.all_views(), self.rules.warm_workers, for_pool, now).await? {
             self.queues.all = None;
         }
         for sandbox in looked_at {
@@ -166,6 +167,12 @@ impl Reconciler {
 
     fn all_views(&self) -> impl Iterator<Item = &View> {
         self.views.values().map(AsRef::as_ref)
+    }
+
+    /// How many will take room that they do not have yet.
+    fn about_to_be_granted(&self) -> usize {
+        let is_at_rest = |view: &&View| !self.busy.contains_key(&view.sandbox);
+        self.all_views().filter(is_at_rest).filter(|view| is_to_be_granted(view)).count()
     }
 
     /// With what is due by itself.
@@ -294,7 +301,8 @@ impl Reconciler {
             Sign::Leased(RESYNC)
         };
         let newest = view.newest_instance().map(|found| found.state);
-        if matches!((newest, sign), (Some(InstanceState::Running), Sign::Leased(_))) {
+        let is_alive = !self.rules.leases || memory.pulse.is_fresh();
+        if is_alive && newest == Some(InstanceState::Running) {
             memory.lives(view);
         }
         memory.seen = view.newest_instance().map(|found| found.instance.epoch).or(memory.seen);
@@ -396,7 +404,7 @@ async fn take(
     match actor.take(step.clone(), &view, &mut memory, now).await {
         Ok(()) => memory.repeats.taken(step, true),
         // Somebody else was faster, and has changed something: the next look sees what.
-        Err(Error::Conflict { .. }) => {}
+        Err(Error::Conflict { .. }) => memory.repeats.lost(),
         Err(error) => {
             tracing::warn!(sandbox.id = %view.sandbox, %error, "a step could not be taken");
             memory.repeats.taken(step, false);

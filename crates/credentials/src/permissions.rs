@@ -112,7 +112,7 @@ impl Permissions {
             // Not where it was asked to answer: such a right ends with the connection on which the call came.
             subjects::answers(Own, Own, "*"),
         ];
-        let subscribe = vec![subjects::commands(Own), below(&subjects::inbox(Own, Own))];
+        let subscribe = vec![subjects::commands(Own, Own), below(&subjects::inbox(Own, Own))];
         Self { max_subscriptions: WORKER_SUBSCRIPTIONS, ..Self::new(publish, subscribe) }
     }
 
@@ -140,7 +140,7 @@ pub const SYSTEM: &str = "system";
 
 fn gateway() -> Permissions {
     let publish = vec![
-        subjects::commands(Every),
+        subjects::commands(Every, Every),
         subjects::ALL_MODEL_PIECES.to_owned(),
         store::ALL_EVENTS.to_owned(),
         store::ALL_BODIES.to_owned(),

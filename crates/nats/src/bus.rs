@@ -13,7 +13,7 @@ use ports::{Bus, Delivery, Message, Parcel, Result, Stored, Subscription};
 use types::subjects;
 use uuid::Uuid;
 
-use crate::link::Link;
+use crate::link::{Link, PATIENCE};
 use crate::message::{self, LogMessage};
 use crate::parcel;
 use crate::stored::number;
@@ -29,6 +29,15 @@ impl Bus for Link {
         ports::fits(parcel.bytes())?;
         let (headers, payload) = parcel::pack(parcel);
         self.send(subject, headers, payload).await
+    }
+
+    /// A dead connection takes what is sent for as long as nobody misses its server.
+    async fn publish_surely(&self, subject: &str, parcel: Parcel) -> Result<()> {
+        let arrive = async {
+            self.publish(subject, parcel).await?;
+            self.round_trip().await
+        };
+        self.in_time(2 * PATIENCE, arrive).await?
     }
 
     async fn request(&self, subject: &str, parcel: Parcel, deadline: Duration) -> Result<Parcel> {

@@ -73,7 +73,7 @@ impl Connection {
     /// # Errors
     /// `Storage` when nobody does.
     pub async fn worker(&self, sandbox: &SandboxId, epoch: Epoch) -> Result<Ports, Error> {
-        let link = Link { nobody: subjects::records(sandbox), ..self.link.clone() };
+        let link = Link { nobody: subjects::nobody_of(sandbox, epoch), ..self.link.clone() };
         let remote = Arc::new(worker::Remote::new(link.clone(), sandbox, epoch));
         remote.lease().await?;
         Ok(Ports {

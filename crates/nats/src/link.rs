@@ -5,8 +5,9 @@ use std::future::Future;
 use std::time::Duration;
 
 use async_nats::client::{PublishErrorKind, Request, RequestErrorKind};
-use async_nats::{Client, HeaderMap, Message, Subscriber};
+use async_nats::{Client, HeaderMap, Message, StatusCode, Subscriber};
 use bytes::Bytes;
+use futures_util::StreamExt;
 use ports::{Error, Result};
 use tokio::sync::watch;
 
@@ -44,14 +45,26 @@ pub struct Subscribed {
 
 impl Link {
     pub async fn send(&self, subject: &str, headers: Option<HeaderMap>, payload: Bytes) -> Result<()> {
-        let size = payload.len();
-        let published = self.in_time(PATIENCE, async {
-            match headers {
-                Some(headers) => self.client.publish_with_headers(subject.to_owned(), headers, payload).await,
-                None => self.client.publish(subject.to_owned(), payload).await,
+        self.in_time(PATIENCE, self.publish(subject, None, headers, payload)).await?
+    }
+
+    async fn publish(
+        &self,
+        subject: &str,
+        reply: Option<String>,
+        headers: Option<HeaderMap>,
+        payload: Bytes,
+    ) -> Result<()> {
+        let (size, to) = (payload.len(), subject.to_owned());
+        let published = match (reply, headers) {
+            (None, None) => self.client.publish(to, payload).await,
+            (None, Some(headers)) => self.client.publish_with_headers(to, headers, payload).await,
+            (Some(reply), None) => self.client.publish_with_reply(to, reply, payload).await,
+            (Some(reply), Some(headers)) => {
+                self.client.publish_with_reply_and_headers(to, reply, headers, payload).await
             }
-        });
-        published.await?.map_err(|error| match error.kind() {
+        };
+        published.map_err(|error| match error.kind() {
             PublishErrorKind::MaxPayloadExceeded => self.too_large(subject, size),
             PublishErrorKind::InvalidSubject => not_a_subject(subject),
             PublishErrorKind::Send => Error::Unavailable(error.to_string()),
@@ -67,32 +80,8 @@ impl Link {
         payload: Bytes,
         deadline: Duration,
     ) -> Result<Message> {
-        self.send_request(subject, headers, payload, Request::new(), deadline).await
-    }
-
-    /// The same for workers, which answer in an `inbox` that they have a right to, if they do. It takes a subscription, which
-    /// goes with whoever waits.
-    pub async fn ask_worker(
-        &self,
-        subject: &str,
-        inbox: String,
-        headers: Option<HeaderMap>,
-        payload: Bytes,
-        deadline: Duration,
-    ) -> Result<Message> {
-        self.send_request(subject, headers, payload, Request::new().inbox(inbox), deadline).await
-    }
-
-    async fn send_request(
-        &self,
-        subject: &str,
-        headers: Option<HeaderMap>,
-        payload: Bytes,
-        request: Request,
-        deadline: Duration,
-    ) -> Result<Message> {
         let size = payload.len();
-        let mut request = request.payload(payload).timeout(None);
+        let mut request = Request::new().payload(payload).timeout(None);
         if let Some(headers) = headers {
             request = request.headers(headers);
         }
@@ -103,6 +92,30 @@ impl Link {
             RequestErrorKind::InvalidSubject => not_a_subject(subject),
             RequestErrorKind::TimedOut | RequestErrorKind::Other => Error::Unavailable(error.to_string()),
         })
+    }
+
+    /// The same for workers, which answer in an `inbox` that they have a right to, if they do. It takes a subscription, which
+    /// goes with whoever waits, and lets one message through: a worker may send as many as it likes, and those that a full
+    /// queue drops make every other subscriber of this client read anew.
+    pub async fn ask_worker(
+        &self,
+        subject: &str,
+        inbox: String,
+        headers: Option<HeaderMap>,
+        payload: Bytes,
+        deadline: Duration,
+    ) -> Result<Message> {
+        let asking = self.in_time(deadline, async {
+            let mut answers = self.client.subscribe(inbox.clone()).await.map_err(gone)?;
+            answers.unsubscribe_after(1).await.map_err(gone)?;
+            self.publish(subject, Some(inbox), headers, payload).await?;
+            answers.next().await.ok_or_else(not_connected)
+        });
+        let answer = asking.await??;
+        if answer.status == Some(StatusCode::NO_RESPONDERS) {
+            return Err(Error::NotFound);
+        }
+        Ok(answer)
     }
 
     /// What is published anywhere after this returns is seen.
@@ -158,6 +171,11 @@ impl Link {
 
 fn not_connected() -> Error {
     Error::Unavailable("not connected to NATS".to_owned())
+}
+
+/// The client has ended.
+fn gone(error: impl std::fmt::Display) -> Error {
+    Error::Unavailable(error.to_string())
 }
 
 fn not_a_subject(subject: &str) -> Error {

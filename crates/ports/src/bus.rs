@@ -89,6 +89,14 @@ pub trait Bus: Send + Sync {
     /// `TooLarge` beyond [`LARGEST`]; `Unavailable` without a connection. No subscriber is not an error.
     async fn publish(&self, subject: &str, parcel: Parcel) -> Result<()>;
 
+    /// Publishes, and returns once it is certain that the bus has it: what lies in a connection is lost with that.
+    ///
+    /// # Errors
+    /// As [`Bus::publish`]; `Unavailable` also where it may have been published or not.
+    async fn publish_surely(&self, subject: &str, parcel: Parcel) -> Result<()> {
+        self.publish(subject, parcel).await
+    }
+
     /// Publishes and waits for one answer.
     ///
     /// # Errors

@@ -14,6 +14,12 @@ pub trait Service: Serialize + DeserializeOwned + Send + Sync + 'static {
     fn only_reads(&self) -> bool {
         false
     }
+
+    /// Whether its answer is all that its caller will ever know of what it has done. A caller that looks or asks again finds that
+    /// by itself.
+    fn is_told_once(&self) -> bool {
+        !self.only_reads()
+    }
 }
 
 /// Served by the worker of each sandbox.

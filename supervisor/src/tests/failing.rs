@@ -176,6 +176,18 @@ async fn the_end_of_a_worker_that_has_lived_answers_nobody_who_came_after_that()
 }
 
 #[tokio::test]
+async fn a_worker_that_is_given_up_answers_nobody_who_came_after_it_had_last_shown_life() {
+    let (world, mut supervisor) = started().await;
+    world.lease("a", 1, 0).await;
+    supervisor.settle(world.start).await;
+    // Its lease counts still, though nobody has answered whoever wakes it.
+    world.want("a", Want::Running, 2).await;
+    supervisor.settle(world.start + 12 * SECOND).await;
+    supervisor.settle(world.start + 17 * SECOND).await;
+    assert_eq!(world.failure().await.unwrap().answers, 1);
+}
+
+#[tokio::test]
 async fn a_worker_that_stops_renewing_its_lease_is_killed_and_replaced() {
     let (world, mut supervisor) = started().await;
     world.lease("a", 1, 0).await;

@@ -2,17 +2,19 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use ports::doubles::KvDouble;
-use ports::{Expect, Kv, Result};
+use ports::{Expect, Kv, Result, Scan};
 use types::TenantId;
-use types::buckets::SANDBOXES;
-use types::placement::{FailureReason, Want, Wanted};
+use types::buckets::{ALLOCATIONS, SANDBOXES};
+use types::placement::{Allocation, FailureReason, Want, Wanted};
 
 use super::{SECOND, World, instance, wanted, world};
 use crate::Limits;
+use crate::scope::Scope;
 
 impl World {
     async fn unclaimed(&self) -> Vec<String> {
@@ -140,10 +142,60 @@ async fn what_is_taken_from_the_pool_counts_as_what_is_started() {
     }
 }
 
-/// Gateways write the record of a sandbox between each look and the first steps that follow it.
+#[tokio::test]
+async fn room_that_a_claimed_sandbox_got_for_its_start_is_kept_for_it() {
+    let mut world = world().await;
+    world.rules.warm_workers = 1;
+    world.supervisor().settle(world.start).await;
+    let [claimed] = world.unclaimed().await.try_into().unwrap();
+    world.workers.lose(&instance(&claimed, 1));
+    let record = Wanted { tenant: TenantId::parse("acme"), is_claimed: true, ..wanted(Want::Running, 1) };
+    world.put(SANDBOXES, &claimed, &record).await;
+    world.rules.warm_workers = 0;
+    world.rules.limits = Limits { per_tenant: Some(1), per_node: None };
+    let mut supervisor = world.supervisor();
+    supervisor.look(Scope::All, world.start).await.unwrap();
+    supervisor.finish().await;
+    assert_eq!(world.workers.instances(), [instance(&claimed, 2)]);
+    // It comes first in each look.
+    world.claim("0", "acme").await;
+    supervisor.settle(world.start).await;
+    assert_eq!(world.workers.instances(), [instance(&claimed, 2)]);
+    assert_eq!(world.allocation("0").await.failure.unwrap().reason, FailureReason::NoRoom);
+}
+
+#[tokio::test]
+async fn the_pool_is_not_filled_with_room_that_a_claimed_sandbox_is_about_to_get() {
+    let mut world = world().await;
+    (world.rules.warm_workers, world.rules.limits.per_node) = (2, Some(2));
+    let mut supervisor = world.supervisor();
+    supervisor.settle(world.start).await;
+    let pool = world.unclaimed().await;
+    let record = Wanted { tenant: TenantId::parse("acme"), is_claimed: true, ..wanted(Want::Running, 1) };
+    world.put(SANDBOXES, &pool[0], &record).await;
+    supervisor.look(Scope::All, world.start).await.unwrap();
+    assert_eq!(world.ports.kv.list(SANDBOXES).await.unwrap().len(), 2);
+    supervisor.finish().await;
+}
+
+/// Others write the records of a bucket between each look and the first steps that follow it.
 struct Busy {
     inner: Arc<dyn Kv>,
-    writes: AtomicUsize,
+    bucket: &'static str,
+    /// How many steps after each look.
+    each_time: AtomicUsize,
+    left: AtomicUsize,
+    written: AtomicUsize,
+}
+
+impl Busy {
+    fn beside(world: &mut World, bucket: &'static str, each_time: usize) -> Arc<Self> {
+        let (inner, each_time) = (world.ports.kv.clone(), AtomicUsize::new(each_time));
+        let (left, written) = Default::default();
+        let busy = Arc::new(Self { inner, bucket, each_time, left, written });
+        world.ports.kv = busy.clone();
+        busy
+    }
 }
 
 #[async_trait]
@@ -152,12 +204,18 @@ impl KvDouble for Busy {
         Ok(self.inner.as_ref())
     }
 
+    fn scan<'a>(&'a self, bucket: &'a str) -> Scan<'a> {
+        self.left.store(self.each_time.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.inner.scan(bucket)
+    }
+
     async fn put(&self, bucket: &str, key: &str, value: Bytes, expect: Expect) -> Result<u64> {
         let goes_on = |left: usize| left.checked_sub(1);
-        if bucket == SANDBOXES
+        if bucket == self.bucket
             && matches!(expect, Expect::Revision(_))
-            && self.writes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, goes_on).is_ok()
+            && self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, goes_on).is_ok()
         {
+            self.written.fetch_add(1, Ordering::Relaxed);
             let there = self.inner.get(bucket, key).await?.expect("it is expected");
             self.inner.put(bucket, key, there.value, Expect::Anything).await?;
         }
@@ -166,7 +224,7 @@ impl KvDouble for Busy {
 }
 
 #[tokio::test]
-async fn who_writes_beside_a_claim_keeps_it_waiting_no_longer() {
+async fn who_writes_beside_a_claim_after_every_look_keeps_it_waiting_no_longer() {
     let mut world = world().await;
     world.rules.warm_workers = 1;
     world.supervisor().settle(world.start).await;
@@ -174,8 +232,32 @@ async fn who_writes_beside_a_claim_keeps_it_waiting_no_longer() {
     let record = Wanted { tenant: TenantId::parse("acme"), is_claimed: true, ..wanted(Want::Running, 1) };
     world.put(SANDBOXES, &claimed, &record).await;
     world.rules.warm_workers = 0;
-    world.ports.kv = Arc::new(Busy { inner: world.ports.kv.clone(), writes: AtomicUsize::new(3) });
-    world.supervisor().settle(world.start).await;
+    let busy = Busy::beside(&mut world, SANDBOXES, 1);
+    let mut supervisor = world.supervisor();
+    for _ in 0..2 {
+        supervisor.look(Scope::All, world.start).await.unwrap();
+        supervisor.finish().await;
+    }
     let granted: Wanted = world.get(SANDBOXES, &claimed).await.unwrap();
     assert!(!granted.is_claimed, "at the same moment still");
+    assert_eq!(busy.written.load(Ordering::Relaxed), 1, "there was nothing more to take");
+}
+
+#[tokio::test]
+async fn a_step_that_loses_against_a_writer_every_time_is_not_tried_in_every_look() {
+    let mut world = world().await;
+    world.put(ALLOCATIONS, "a", &Allocation::default()).await;
+    world.want("a", Want::Running, 1).await;
+    let busy = Busy::beside(&mut world, ALLOCATIONS, usize::MAX);
+    let mut supervisor = world.supervisor();
+    for (after, lost) in [(Duration::ZERO, 2), (SECOND, 3)] {
+        for _ in 0..10 {
+            supervisor.look(Scope::All, world.start + after).await.unwrap();
+            supervisor.finish().await;
+        }
+        assert_eq!(busy.written.load(Ordering::Relaxed), lost);
+    }
+    busy.each_time.store(0, Ordering::Relaxed);
+    supervisor.settle(world.start + 2 * SECOND).await;
+    assert_eq!(world.workers.instances(), [instance("a", 1)]);
 }

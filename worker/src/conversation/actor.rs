@@ -185,7 +185,9 @@ impl Actor {
         let end = self.serve().await;
         if let End::Lost(Loss::Refused(error)) = &end {
             self.cancel_work();
-            self.close_refused(error).await;
+            if !self.close_refused(error).await {
+                self.seat.close_later();
+            }
         }
         self.leave(end).await;
     }

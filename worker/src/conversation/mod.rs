@@ -20,6 +20,7 @@ mod replay;
 mod secrets;
 mod side;
 mod snapshot;
+mod unclosed;
 mod work;
 
 use std::sync::Arc;

@@ -14,8 +14,8 @@ const NOT_STORABLE: &str = "Something of this run cannot be stored. The server's
 
 impl Actor {
     /// Closes in the log what is under way by the log, and says why. What this actor knows beyond the log is lost:
-    /// it must leave. Where not even that can be stored, whoever opens the conversation next closes it.
-    pub(super) async fn close_refused(&mut self, error: &Error) {
+    /// it must leave. False where not even that can be stored: whoever opens the conversation next closes it.
+    pub(super) async fn close_refused(&mut self, error: &Error) -> bool {
         let why = match error {
             Error::Full(why) => GivenUp::NoRoom(why),
             error => {
@@ -29,7 +29,7 @@ impl Actor {
             _busy: None,
         };
         let Ok(mut opened) = open(&self.shared, self.seat.id, Dormant::shell(Some(kept))).await else {
-            return;
+            return false;
         };
         for effect in opened.agent.give_up(&why, &mut self.env()) {
             let Effect::Append(items) = effect else { continue };
@@ -39,12 +39,14 @@ impl Actor {
             };
             match stored {
                 Ok(()) => {}
-                Err(Trouble::Lost(Loss::Fenced)) => return,
+                // A newer worker does it.
+                Err(Trouble::Lost(Loss::Fenced)) => return true,
                 Err(trouble) => {
                     tracing::warn!(conversation.id = %self.seat.id, ?trouble, "a run that was refused is not closed");
-                    return;
+                    return false;
                 }
             }
         }
+        true
     }
 }

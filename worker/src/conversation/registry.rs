@@ -66,11 +66,14 @@ pub(super) struct Registry {
     entries: Mutex<HashMap<ConversationId, Slot>>,
     /// A shell became idle: there may be too many.
     idled: Notify,
+    /// Conversations whose runs are still to be closed.
+    pub(super) unclosed: Mutex<HashSet<ConversationId>>,
 }
 
 impl Registry {
     pub(super) fn new(shared: Shared) -> Arc<Self> {
-        Arc::new(Self { shared: Arc::new(shared), entries: Mutex::default(), idled: Notify::new() })
+        let (shared, entries, unclosed) = (Arc::new(shared), Mutex::default(), Mutex::default());
+        Arc::new(Self { shared, entries, idled: Notify::new(), unclosed })
     }
 
     /// Has the conversation's actor perform a command, and starts the actor if there is none.
@@ -374,6 +377,13 @@ impl Seat {
     pub(super) fn leave(mut self, dormant: Dormant, fault: &Fault) {
         leave(&mut self.registry.entries.lock(), self.id, &self.ended, dormant);
         self.refuse_all(fault);
+    }
+
+    /// Has the conversation opened again until what is under way by its log is closed.
+    pub(super) fn close_later(&self) {
+        if let Some(life) = self.life.get() {
+            self.registry.close_later(life.clone());
+        }
     }
 
     /// Takes no commands any more and refuses those that wait.

@@ -145,6 +145,23 @@ async fn a_log_without_room_ends_the_run_with_the_reason_and_goes_on_when_there_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_whose_end_there_was_no_room_for_is_closed_once_there_is_some_though_nobody_asks() {
+    let (world, faults) = world().await;
+    let id = world.create();
+    world.model.will([terminal("touch begun; until test -e go; do sleep 0.05; done; echo result"), finish()]);
+    world.say(id, "go", true).await.unwrap();
+    world.wait_file(id, "begun").await;
+    faults.no_room_at_all.store(true, Ordering::SeqCst);
+    std::fs::write(world.dir.path().join("project").join(id.hex()).join("go"), "").unwrap();
+    // The result, the end of the run, and the end again by who has opened the conversation for it.
+    until(async || faults.refused.load(Ordering::SeqCst) >= 3).await;
+    assert_eq!(world.status(id).await, "running");
+    faults.no_room_at_all.store(false, Ordering::SeqCst);
+    world.wait_status(id, "error").await;
+    assert_eq!(world.kinds(id, "AgentErrorEvent").await.len(), 1, "the call has a result");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_the_log_never_takes_ends_the_run_with_an_error_and_is_not_tried_again() {
     let faults = Arc::new(Faults::default());
     let wrapped = faults.clone();

@@ -195,7 +195,12 @@ mod tests {
 
     #[tokio::test]
     async fn a_sandbox_that_was_made_for_a_place_and_never_named_is_given_up() {
-        let wanted = [("left", wanted("w", 1)), ("named", wanted("w", 1)), ("lone", wanted("other", 1))];
+        let wanted = [
+            ("left", wanted("w", 1)),
+            ("named", wanted("w", 1)),
+            ("lone", wanted("other", 1)),
+            ("unnamed", wanted("nobody's", 1)),
+        ];
         let world = world(Policy::Workspace, &wanted).await;
         for sandbox in ["lone", "named"] {
             world.runs(sandbox, 1).await;
@@ -207,7 +212,13 @@ mod tests {
             tokio::task::yield_now().await;
         }
         world.fleet.give_up_abandoned().await.unwrap();
-        for (sandbox, want) in [("left", Want::Deleted), ("named", Want::Paused), ("lone", Want::Paused)] {
+        for (sandbox, want) in [
+            ("left", Want::Deleted),
+            ("named", Want::Paused),
+            ("lone", Want::Paused),
+            // Its place stands for none, and nobody has come back for it.
+            ("unnamed", Want::Deleted),
+        ] {
             assert_eq!(world.want(sandbox).await.want, want, "{sandbox}");
         }
         assert_eq!(world.fleet.sandbox_of(&TenantId::default(), Place::Path("w")).await, Ok(named));

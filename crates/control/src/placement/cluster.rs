@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use ports::rpc::Fault;
+use ports::rpc::{Fault, Reason};
 use ports::{Bucket, Error, Expect};
 use tokio::time::timeout;
 use types::buckets::LEASES;
@@ -58,6 +58,11 @@ impl Placement for Fleet {
 
     async fn ready(&self, sandbox: &SandboxId) -> Result<Option<Epoch>, Fault> {
         self.wait_until_ready(sandbox).await.map(Some)
+    }
+
+    fn awake(&self, sandbox: &SandboxId) -> Result<Option<Epoch>, Fault> {
+        // Nobody hears a call that names none, and who may hear it need not answer.
+        self.living(sandbox).map(Some).ok_or_else(|| Reason::Unreachable.into())
     }
 
     fn incarnation(&self, sandbox: &SandboxId) -> Option<Epoch> {

@@ -93,6 +93,12 @@ pub trait Placement: Send + Sync {
     /// `Absent` with a sentence for the user when it does not start, `NotFound` when the sandbox is gone.
     async fn ready(&self, sandbox: &SandboxId) -> Result<Option<Epoch>, Fault>;
 
+    /// As [`Placement::ready`] of a worker that is alive; starts none.
+    ///
+    /// # Errors
+    /// `Absent` where none is.
+    fn awake(&self, sandbox: &SandboxId) -> Result<Option<Epoch>, Fault>;
+
     /// The worker that is alive, where there are several one after the other.
     fn incarnation(&self, sandbox: &SandboxId) -> Option<Epoch>;
 

@@ -42,6 +42,10 @@ impl Placement for Single {
         Ok(None)
     }
 
+    fn awake(&self, _sandbox: &SandboxId) -> Result<Option<Epoch>, Fault> {
+        Ok(None)
+    }
+
     fn incarnation(&self, _sandbox: &SandboxId) -> Option<Epoch> {
         None
     }

@@ -122,12 +122,35 @@ impl Workers {
         body: &S,
         deadline: Duration,
     ) -> Result<(A, Option<Epoch>), Fault> {
-        let incarnation = self.placement.incarnation(sandbox);
+        let incarnation = self.placement.awake(sandbox)?;
         let address = Address::of_worker(sandbox, incarnation);
         tokio::select! {
             biased;
             outcome = rpc::call(self.bus.as_ref(), &address, body, Bytes::new(), deadline) => Ok((outcome?.0, incarnation)),
             () = self.placement.ended(sandbox, incarnation) => Err(Reason::Unreachable.into()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::{FutureExt, StreamExt};
+    use types::calls::{EditorCall, EditorState};
+
+    use super::*;
+    use crate::placement::Policy;
+    use crate::placement::world::{wanted, world};
+
+    #[tokio::test]
+    async fn a_worker_that_is_not_known_to_live_is_not_called() {
+        let world = world(Policy::Shared, &[("default", wanted("default", 1))]).await;
+        let bus = world.ports.bus.clone();
+        let mut heard = bus.subscribe("mh.cmd.>", None).await.unwrap();
+        let workers = Workers::new(bus, Arc::new(world.fleet));
+        let (sandbox, call) = (SandboxId::shared(), EditorCall::Status {});
+        let asked =
+            workers.call_if_awake::<_, EditorState>(&sandbox, &call, Duration::from_millis(300)).await;
+        assert_eq!(asked.map(|_| ()).unwrap_err().code, Code::Absent);
+        assert!(heard.next().now_or_never().is_none(), "whoever hears it need not answer");
     }
 }

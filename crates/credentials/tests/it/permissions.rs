@@ -50,11 +50,12 @@ impl Scene {
         let bystanders = vec![
             Observer::new(supervisor, ANSWERED, &[]).await,
             Observer::new(cluster.system().await, manyhands_credentials::UPDATE_SUBJECT, &[]).await,
-            Observer::new(cluster.worker("default", 1).await, "mh.rec.default", &["mh.cmd.default.>"]).await,
-            Observer::new(cluster.worker("a", 2).await, "mh.rec.a", &[]).await,
+            Observer::new(cluster.worker("default", 1).await, "mh.rec.default", &["mh.cmd.default.*.1"])
+                .await,
+            Observer::new(cluster.worker("a", 2).await, "mh.rec.a", &["mh.cmd.a.*.2"]).await,
         ];
-        let victim = Observer::new(cluster.worker("v", 1).await, "mh.rec.v", &["mh.cmd.v.>"]).await;
-        let attacker = Observer::new(cluster.worker("a", 1).await, "mh.rec.a", &["mh.cmd.a.>"]).await;
+        let victim = Observer::new(cluster.worker("v", 1).await, "mh.rec.v", &["mh.cmd.v.*.1"]).await;
+        let attacker = Observer::new(cluster.worker("a", 1).await, "mh.rec.a", &["mh.cmd.a.*.1"]).await;
         let scene = Self { cluster, store, gateway, bystanders, victim, attacker };
         scene.settle().await;
         scene.forget();
@@ -63,6 +64,15 @@ impl Scene {
 
     fn everybody(&self) -> impl Iterator<Item = &Observer> {
         [&self.attacker, &self.gateway, &self.victim].into_iter().chain(&self.bystanders)
+    }
+
+    fn supervisor(&self) -> &Observer {
+        &self.bystanders[0]
+    }
+
+    /// The attacker's next incarnation.
+    fn successor(&self) -> &Observer {
+        &self.bystanders[3]
     }
 
     /// The attacker first: when the server has worked off what it sent, the others are asked.
@@ -197,11 +207,11 @@ async fn nothing_a_worker_publishes_reaches_another() {
     // The detectors do see: the same subjects, from one who may.
     scene.forget();
     let gateway = &scene.gateway.client().nats;
-    gateway.publish("mh.cmd.v.bash", "seen".into()).await.unwrap();
+    gateway.publish("mh.cmd.v.bash.1", "seen".into()).await.unwrap();
     gateway.publish("mh.evt.0.v.log", "seen".into()).await.unwrap();
     scene.gateway.settle().await;
     let noticed: BTreeSet<String> = scene.effects().await.iter().map(|m| m.subject.to_string()).collect();
-    for subject in ["mh.cmd.v.bash", "mh.pub.evt.v.log"] {
+    for subject in ["mh.cmd.v.bash.1", "mh.pub.evt.v.log"] {
         assert!(noticed.contains(subject), "{noticed:?}");
     }
     assert_ne!(scene.store.contents().await, before);
@@ -240,13 +250,18 @@ async fn nothing_of_others_reaches_a_workers_subscriptions() {
     }
     for service in ["conversation", "bash", "file", "git"] {
         let reply = format!("_INBOX_gateway.bait.{service}");
-        gateway.publish_with_reply(format!("mh.cmd.v.{service}"), reply, "bait".into()).await.unwrap();
-        gateway.publish(format!("mh.cmd.default.{service}"), "bait".into()).await.unwrap();
+        gateway.publish_with_reply(format!("mh.cmd.v.{service}.1"), reply, "bait".into()).await.unwrap();
+        gateway.publish(format!("mh.cmd.default.{service}.1"), "bait".into()).await.unwrap();
+        gateway.publish(format!("mh.cmd.a.{service}.2"), "bait".into()).await.unwrap();
     }
     for subject in ["mh.rec.v", "mh.hist.v.1", "mh.llm.v", "mh.llm.v.cancel"] {
         victim.publish_with_reply(subject, "_INBOX_v_1.bait", "bait".into()).await.unwrap();
     }
     victim.publish("mh.live.v.log", "bait".into()).await.unwrap();
+    // With what is said here one could sign in as the next incarnation.
+    let supervisor = &scene.supervisor().client().nats;
+    supervisor.publish("mh.cmd.a.creds.2", "bait".into()).await.unwrap();
+    scene.supervisor().settle().await;
     scene.gateway.settle().await;
     scene.victim.settle().await;
     scene.settle().await;
@@ -266,6 +281,7 @@ async fn nothing_of_others_reaches_a_workers_subscriptions() {
         part.heard().iter().filter(|message| message.subject.starts_with(start)).count()
     };
     assert_eq!(baits(&scene.victim, "mh.cmd.v."), 4);
+    assert_eq!(baits(scene.successor(), "mh.cmd.a."), 5);
     assert_eq!(baits(&scene.victim, "_INBOX_v_1.bait"), 4);
     assert_eq!(baits(&scene.gateway, "mh.pub.evt.v."), crate::cluster::store::PARTITIONS);
     assert_eq!(baits(&scene.gateway, "mh.live.v."), 1);
@@ -315,7 +331,7 @@ async fn a_workers_own_traffic_works() {
         {
             assert_eq!(worker.nats.request(subject, "ask".into()).await.unwrap().payload, "answer");
         }
-        let mut commands = worker.nats.subscribe(format!("mh.cmd.{sandbox}.>")).await.unwrap();
+        let mut commands = worker.nats.subscribe(format!("mh.cmd.{sandbox}.*.7")).await.unwrap();
         let answering = worker.nats.clone();
         tokio::spawn(async move {
             while let Some(command) = commands.next().await {

@@ -18,7 +18,7 @@ use testing::nats::Nats;
 use types::placement::Credentials;
 use types::{Epoch, SandboxId};
 
-const BY_GATEWAY: &str = "mh.cmd.a.bash";
+const BY_GATEWAY: &str = "mh.cmd.a.bash.1";
 const BY_SUPERVISOR: &str = "mh.cmd.a.creds.1";
 const BY_WORKER: &str = "mh.rec.a";
 

@@ -51,7 +51,7 @@ async fn the_supervisor_asks_workers_whether_they_rest_and_gives_them_credential
     let cluster = Cluster::start().await;
     cluster.set_up().await;
     let worker = cluster.worker("v", 1).await.nats;
-    let mut commands = worker.subscribe("mh.cmd.v.>").await.unwrap();
+    let mut commands = worker.subscribe("mh.cmd.v.*.1").await.unwrap();
     worker.flush().await.unwrap();
     tokio::spawn(async move {
         while let Some(command) = commands.next().await {
@@ -123,12 +123,13 @@ async fn a_gateway_places_nothing() {
     let gateway = cluster.keys.control_credentials(Role::Gateway).unwrap();
     let url = cluster.server.url();
     let unused = ["mh.blob.x", "$O.x", "$JS.ACK.x", "$JS.FC.x"];
-    let others = ["$KV.ALLOCATIONS.v", "$KV.LEASES._supervisor", "$SYS.REQ.CLAIMS.UPDATE", "mh.cmd"];
+    let others =
+        ["$KV.ALLOCATIONS.v", "$KV.LEASES._supervisor", "$SYS.REQ.CLAIMS.UPDATE", "mh.cmd", "mh.cmd.v.bash"];
     for subject in others.into_iter().chain(unused) {
         assert!(!is_let_in(&url, &gateway, subject).await, "{subject}");
     }
     let bodies = ["mh.evt.0.v.log", "mh.body.v.log.digest.0"];
-    for subject in ["$KV.SANDBOXES.v", "$KV.LEASES.v", "mh.cmd.v.conversation"].into_iter().chain(bodies) {
+    for subject in ["$KV.SANDBOXES.v", "$KV.LEASES.v", "mh.cmd.v.conversation.1"].into_iter().chain(bodies) {
         assert!(is_let_in(&url, &gateway, subject).await, "{subject}");
     }
 }

@@ -64,6 +64,11 @@ impl Service for Question {
             Self::Append { .. } | Self::Truncate { .. } | Self::PutPiece { .. } | Self::PutLease(_) => false,
         }
     }
+
+    /// Who writes a log looks for its own records before it tries again, and a lease is renewed in a moment.
+    fn is_told_once(&self) -> bool {
+        false
+    }
 }
 
 impl OfControlPlane for Question {}

@@ -1,11 +1,12 @@
 //! Too much, too large, too slow.
 
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use crate::common::{PATIENCE, append, cluster, connection, log, next, pieces};
 use bytes::Bytes;
-use futures_util::StreamExt;
 use futures_util::future::join_all;
+use futures_util::{StreamExt, poll};
 use ports::{Delivery, Error, Parcel, Record, Stored};
 use testing::nats::Nats;
 use types::{Seq, subjects};
@@ -186,6 +187,30 @@ async fn questions_that_a_worker_never_answers_leave_nothing_behind() {
     let grown = resident_bytes().saturating_sub(before);
     assert!(grown < ROUNDS * AT_ONCE * 100, "{grown} bytes");
     heard.abort();
+}
+
+#[tokio::test]
+async fn a_worker_that_answers_more_often_than_it_was_asked_makes_nobody_else_read_anew() {
+    const ANSWERS: usize = 20_000;
+    let (server, connection) = cluster().await;
+    let ports = connection.control().await.unwrap();
+    let mut changes = ports.bus.subscribe("others", None).await.unwrap();
+    let eager = async_nats::connect(server.url()).await.unwrap();
+    let mut questions = eager.subscribe("mh.cmd.a.*.1").await.unwrap();
+    eager.flush().await.unwrap();
+    let mut asking = pin!(ports.bus.request("mh.cmd.a.git.1", Parcel::json("{}"), PATIENCE));
+    // As on a busy machine: who waits for the answer does not come to run meanwhile.
+    assert!(poll!(asking.as_mut()).is_pending());
+    let inbox = next(&mut questions).await.reply.unwrap();
+    for _ in 0..ANSWERS {
+        eager.publish(inbox.clone(), "".into()).await.unwrap();
+    }
+    eager.publish("others", "1".into()).await.unwrap();
+    let heard = next(&mut changes).await;
+    assert!(matches!(heard, Delivery::Message(_)), "{heard:?}");
+    let more = tokio::time::timeout(Duration::from_millis(500), changes.next()).await;
+    assert!(more.is_err(), "{more:?}");
+    assert_eq!(asking.await, Ok(Parcel::default()));
 }
 
 fn resident_bytes() -> usize {

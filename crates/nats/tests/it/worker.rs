@@ -212,7 +212,7 @@ fn worker_rights() -> serde_json::Value {
             "mh.live.default.*", "mh.rec.default", "mh.hist.default.1", "mh.llm.default",
             "mh.llm.default.>", "mh.ans.default.1.>",
         ] },
-        "sub": { "allow": ["mh.cmd.default.>", "_INBOX_default_1.>"] },
+        "sub": { "allow": ["mh.cmd.default.*.1", "_INBOX_default_1.>"] },
     })
 }
 
@@ -235,7 +235,7 @@ async fn a_worker_needs_no_more_rights_than_it_has() {
     let taken = worker.kv.put(buckets::LEASES, "default", lease(0), Expect::Absent).await;
     assert!(taken.is_ok(), "{taken:?}");
 
-    let mut commands = worker.bus.subscribe("mh.cmd.default.>", None).await.unwrap();
+    let mut commands = worker.bus.subscribe("mh.cmd.default.*.1", None).await.unwrap();
     let control = control.control().await.unwrap();
     let bus = worker.bus.clone();
     let answering = tokio::spawn(async move {
@@ -296,5 +296,42 @@ async fn what_is_done_while_the_connection_is_lost_is_answered_when_it_is_back()
         proxy.open();
         assert_eq!(asking.await.unwrap(), Ok((true, Bytes::new())), "back before: {is_back_before}");
     }
+    stop.cancel();
+}
+
+#[tokio::test]
+async fn an_answer_that_is_lost_in_a_connection_is_given_over_the_next() {
+    let operator = Operator::new();
+    let server = Nats::with(&operator.configuration()).await;
+    let proxy = Proxy::to(vec![([127, 0, 0, 1], server.port()).into()]).unwrap();
+    let connected =
+        async |user, url| connect(Options { credentials: Some(user), ..options(url) }).await.unwrap();
+    let control = connected(operator.user("_INBOX", json!({}), None), server.url()).await;
+    control.set_up(None).await.unwrap();
+    let _serving = serve(&control);
+    let worker = operator.user("_INBOX_default_1", worker_rights(), None);
+    let connection = connected(worker, format!("nats://{}", proxy.address())).await;
+    let worker = worker_ports(&connection, &SandboxId::shared()).await;
+    let address = Address::<RestCall>::of_worker(&SandboxId::shared(), Some(Epoch(1)));
+    let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+    let begun = Arc::new(AtomicUsize::new(0));
+    let work = {
+        let begun = begun.clone();
+        move |_: Call<RestCall>| {
+            begun.fetch_add(1, Ordering::SeqCst);
+            std::future::ready(Ok((true, Bytes::new())))
+        }
+    };
+    Server::new(worker.bus, tasks, stop.clone())
+        .serve(&address, None, Limits::new(1, 1 << 20), work)
+        .await
+        .unwrap();
+    // The worker has sent it, and its server has not got it.
+    proxy.cut_before("mh.ans.default.1.rest.");
+    let bus = control.control().await.unwrap().bus;
+    let asked = call::<_, bool>(&*bus, &address, &RestCall { calls: 0 }, Bytes::new(), PATIENCE).await;
+    assert_eq!(asked, Ok((true, Bytes::new())));
+    assert!(proxy.has_cut());
+    assert_eq!(begun.load(Ordering::SeqCst), 1, "it is done once");
     stop.cancel();
 }

@@ -186,11 +186,17 @@ pub async fn who_has_patience_gets_room(ports: Ports) {
 pub async fn a_call_whose_caller_has_given_up_is_not_begun(ports: Ports) {
     let (server, subject) = (Serving::new(&ports), unique());
     let begun = server.counting(&subject).await;
-    let call = json!({"v": VERSION, "sent_ms": 1_000_000, "deadline_ms": 60_000, "body": "act"});
-    assert_eq!(raw(&ports, &subject, &call).await, "unavailable");
-    assert_eq!((begun.load(Ordering::Relaxed), server.counted(Event::Late)), (0, 1));
+    let sent = |ms: u64| {
+        let sent = json!({"by": 7, "ms": ms});
+        json!({"v": VERSION, "sent_ms": 1_000_000, "sent": sent, "deadline_ms": 60_000, "body": "act"})
+    };
+    // Whatever its clock shows.
+    let first = ports.bus.request(&subject, Parcel::json(sent(500_000).to_string()), PATIENCE).await;
+    assert!(first.is_ok_and(|answer| !String::from_utf8_lossy(&answer.json).contains("error")));
+    assert_eq!(raw(&ports, &subject, &sent(400_000)).await, "unavailable");
+    assert_eq!((begun.load(Ordering::Relaxed), server.counted(Event::Late)), (1, 1));
     assert_eq!(act(&ports, &subject).await, Ok(()));
-    assert_eq!(begun.load(Ordering::Relaxed), 1);
+    assert_eq!(begun.load(Ordering::Relaxed), 2);
 }
 
 pub async fn a_call_of_another_version_is_not_begun(ports: Ports) {

@@ -1,4 +1,4 @@
-//! What a call and its answer look like on the wire: `{v, sent_ms, deadline_ms, traceparent?, body}` and
+//! What a call and its answer look like on the wire: `{v, sent_ms, sent, deadline_ms, traceparent?, body}` and
 //! `{v, body}` or `{v, error}`.
 
 use std::time::Duration;
@@ -8,20 +8,22 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use types::time::{millis, unix_ms};
 
+use super::ages::Sent;
 use super::{Code, Fault, Reason};
 use crate::{LARGEST, Parcel};
 
 /// Processes that speak another version do not understand each other.
 pub const VERSION: u8 = 3;
 
-/// How far the clocks of two machines may be apart.
-const CLOCKS: Duration = Duration::from_secs(10);
-
 #[derive(Serialize, Deserialize)]
 pub(super) struct Request<T> {
     v: u8,
-    /// When, in milliseconds since 1970 on the caller's clock.
+    /// When, in milliseconds since 1970 on the caller's clock: answerers of earlier releases look at it.
+    #[serde(default)]
     sent_ms: u64,
+    /// Callers of earlier releases do not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sent: Option<Sent>,
     /// How long the caller waits.
     deadline_ms: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -45,8 +47,8 @@ struct Version {
 
 impl<T: Serialize> Request<T> {
     pub fn write(body: T, traceparent: Option<String>, deadline: Duration) -> Result<Bytes, Fault> {
-        let request =
-            Self { v: VERSION, sent_ms: unix_ms(), deadline_ms: millis(deadline), traceparent, body };
+        let (sent_ms, sent, deadline_ms) = (unix_ms(), Some(Sent::now()), millis(deadline));
+        let request = Self { v: VERSION, sent_ms, sent, deadline_ms, traceparent, body };
         serde_json::to_vec(&request).map(Bytes::from).map_err(Fault::internal)
     }
 }
@@ -67,12 +69,6 @@ impl<T> Request<T> {
     /// How long its caller can still wait at most.
     pub fn patience(&self) -> Duration {
         Duration::from_millis(self.deadline_ms)
-    }
-
-    /// Whether its caller has certainly given up: it came out of a queue, or its answerer was stopped for a while.
-    pub fn is_late(&self) -> bool {
-        let given_up = self.sent_ms.saturating_add(self.deadline_ms);
-        unix_ms() > given_up.saturating_add(millis(CLOCKS))
     }
 }
 

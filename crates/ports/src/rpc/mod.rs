@@ -1,9 +1,13 @@
 //! Request and answer over the bus: `call` asks, `serve` answers, an envelope of JSON with a blob beside it travels.
 
 mod address;
+mod ages;
+#[cfg(test)]
+mod away;
 mod call;
 mod envelope;
 mod fault;
+mod outbox;
 mod room;
 mod serve;
 mod traces;

@@ -19,13 +19,14 @@
 //! on a subject a sandbox, and one sandbox must not take what others need. A bus that has to drop a call nevertheless
 //! answers it itself (`Bus::subscribe`), and what even it could not see shows as [`Event::Lagged`].
 //!
-//! *Deadlines.* A call carries when it was sent and how long its caller waits. One that is older is not begun: it lay in
-//! a queue, or this process was stopped for a while, and its client was told meanwhile that it had failed. One that
+//! *Deadlines.* A call carries how long its caller waits. One that was on its way for longer ([`Ages`]) is not begun: it lay
+//! in a queue, or this process was stopped for a while, and its client was told meanwhile that it had failed. One that
 //! is under way is ended at that time only if it says that it only reads; all others act, and are finished, since nobody
 //! could say which half of them was done.
 //!
 //! *Answers wait for the bus.* One that is ready while the bus cannot be reached is kept until it can, as long as its caller
-//! waits: what was done must not be told to have failed because a connection was made anew.
+//! waits, for two minutes at most, and as long as there is room ([`Outbox`]). After that nothing is answered: a refusal
+//! would say of what was done that it was not.
 //!
 //! *How it ends.* When `stop` is cancelled the desk refuses what has not begun with `Absent`, so that callers turn to
 //! another process, and ends its subscription. What has begun is finished. Whoever owns the tracker closes it and waits
@@ -41,25 +42,24 @@ use futures_util::{FutureExt, StreamExt};
 use serde::Serialize;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
-use tokio::time::{Duration, Instant, sleep};
+use tokio::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument, info_span};
 use types::service::{OfControlPlane, Service};
 use types::{Epoch, SandboxId, subjects};
 
+use super::ages::Ages;
 use super::envelope::{self, Request};
+use super::outbox::Outbox;
 use super::room::{Permit, Room};
 use super::watch::{Event, Watch, unwatched};
 use super::{Address, Code, Fault, Limits, Reason, traces};
 use crate::mutants::{self, Mutant};
-use crate::retry::Backoff;
 use crate::{Bus, Delivery, Error, Message, Parcel, Result, Subscription};
 
 /// Refusals that may be on their way at once; beyond that a caller waits for its deadline.
 const REFUSALS: usize = 1_024;
-/// Between two looks whether a bus is back that an answer waits for.
-const AWAY: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(1));
 
 /// A served call: its body and blob, and the subject it came on.
 pub struct Call<S> {
@@ -91,6 +91,8 @@ impl<S: OfControlPlane> Call<S> {
 #[derive(Clone)]
 pub struct Server {
     bus: Arc<dyn Bus>,
+    outbox: Outbox,
+    ages: Arc<Ages>,
     tasks: TaskTracker,
     stop: CancellationToken,
     watch: Watch,
@@ -100,7 +102,8 @@ impl Server {
     /// Calls run on `tasks`, and none is begun after `stop`.
     #[must_use]
     pub fn new(bus: Arc<dyn Bus>, tasks: TaskTracker, stop: CancellationToken) -> Self {
-        Self { bus, tasks, stop, watch: unwatched() }
+        let (outbox, ages) = (Outbox::new(bus.clone()), Arc::default());
+        Self { bus, outbox, ages, tasks, stop, watch: unwatched() }
     }
 
     /// With somebody who counts.
@@ -203,14 +206,14 @@ where
 
     async fn answer(self: Arc<Self>, message: Message, reply: String, permit: Permit) {
         self.count(Event::Begun);
-        let came = Instant::now();
         let request = Request::<S>::read(&message.parcel.json);
-        let give_up = came + request.as_ref().map_or(Duration::ZERO, Request::patience);
+        let surely = request.as_ref().is_ok_and(|request| request.body.is_told_once());
+        let give_up = Instant::now() + request.as_ref().map_or(Duration::ZERO, Request::patience);
         let outcome = match request {
             Ok(request) => self.perform(request, message.subject, message.parcel.blob).await,
             Err(fault) => Err(fault),
         };
-        self.send(&reply, envelope::answer(outcome), give_up).await;
+        self.send(&reply, envelope::answer(outcome), surely, give_up).await;
         drop(permit);
         self.count(Event::Ended);
     }
@@ -221,7 +224,8 @@ where
         subject: String,
         blob: Bytes,
     ) -> std::result::Result<(A, Bytes), Fault> {
-        if request.is_late() {
+        let age = request.sent.map_or(Duration::ZERO, |sent| self.server.ages.of(sent));
+        if age > request.patience() {
             self.count(Event::Late);
             return Err(Reason::TooLate.into());
         }
@@ -247,30 +251,56 @@ where
         Fault::internal(format_args!("the service {} has panicked: {text}", S::NAME))
     }
 
-    async fn send(&self, reply: &str, answer: Parcel, give_up: Instant) {
+    async fn send(&self, reply: &str, answer: Parcel, surely: bool, give_up: Instant) {
         if mutants::is(Mutant::DroppedAnswer) && fastrand::u32(..50) == 0 {
             return;
         }
-        let Err(error) = self.publish(reply, answer, give_up).await else { return };
+        let Err(error) = self.server.outbox.send(reply, &answer, surely, give_up).await else { return };
         tracing::warn!(service = S::NAME, %error, "an answer cannot be sent");
         self.count(Event::Unanswered);
+        if matches!(error, Error::Unavailable(_)) {
+            return;
+        }
         // What is wrong with the answer need not be wrong with this; and a caller may have gone away.
         let _ = self.server.bus.publish(reply, envelope::refusal(&Fault::internal(error))).await;
     }
 
-    /// Once the bus can be reached, or until `give_up`.
-    async fn publish(&self, reply: &str, answer: Parcel, give_up: Instant) -> Result<()> {
-        let mut pauses = AWAY;
-        loop {
-            let (published, pause) = (self.server.bus.publish(reply, answer.clone()).await, pauses.pause());
-            match published {
-                Err(Error::Unavailable(_)) if Instant::now() + pause < give_up => sleep(pause).await,
-                outcome => return outcome,
-            }
-        }
-    }
-
     fn count(&self, event: Event) {
         (self.server.watch)(S::NAME, event);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+    use serde_json::json;
+    use tokio::time::sleep;
+
+    use super::*;
+    use crate::rpc::VERSION;
+    use crate::rpc::away::Away;
+
+    #[derive(Serialize, Deserialize)]
+    struct Act;
+
+    impl Service for Act {
+        const NAME: &'static str = "act";
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_done_while_the_bus_was_away_is_not_refused_when_it_is_back() {
+        let call = json!({ "v": VERSION, "sent_ms": u64::MAX >> 1, "deadline_ms": 1_000, "body": null });
+        let bus = Away::until(Instant::now() + Duration::from_millis(990)).with(call.to_string());
+        let (tasks, done) = (TaskTracker::new(), CancellationToken::new());
+        let server = Server::new(bus.clone(), tasks.clone(), CancellationToken::new());
+        let (address, is_done) = (Address::<Act>::named("x".to_owned()), done.clone());
+        let handler = move |_: Call<Act>| {
+            is_done.cancel();
+            std::future::ready(Ok(((), Bytes::new())))
+        };
+        server.serve(&address, None, Limits::new(1, 1_000), handler).await.unwrap();
+        done.cancelled().await;
+        sleep(Duration::from_secs(5)).await;
+        assert_eq!(bus.published(), [], "nobody may be told that it was not done");
     }
 }

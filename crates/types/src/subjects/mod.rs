@@ -39,10 +39,11 @@ fn command_of(sandbox: impl Token<SandboxId>, service: &str, epoch: impl Token<E
     format!("{}.{}", command(sandbox, service), epoch.token())
 }
 
-/// All that is sent to the worker of a sandbox.
+/// All that is sent to one incarnation of a sandbox's worker: neither what its successor is asked nor the credentials that
+/// this one is given.
 #[must_use]
-pub fn commands(sandbox: impl Token<SandboxId>) -> String {
-    format!("mh.cmd.{}.>", sandbox.token())
+pub fn commands(sandbox: impl Token<SandboxId>, epoch: impl Token<Epoch>) -> String {
+    command_of(sandbox, "*", epoch)
 }
 
 /// Where a call to one incarnation is answered: it may publish there whenever it has signed in, and nobody else may. Each
@@ -76,6 +77,12 @@ pub fn rests(sandbox: impl Token<SandboxId>, epoch: impl Token<Epoch>) -> String
 #[must_use]
 pub fn nobody() -> String {
     format!("mh.cmd.nobody.{}.0", Renewal::NAME)
+}
+
+/// What one incarnation of a worker may publish to and nobody hears: no call has this token.
+#[must_use]
+pub fn nobody_of(sandbox: &SandboxId, epoch: Epoch) -> String {
+    format!("mh.ans.{sandbox}.{}.nobody.0", epoch.0)
 }
 
 /// Calls from a worker for a service of the control plane.
@@ -218,9 +225,11 @@ mod tests {
         assert_eq!(credentials(&sandbox, Epoch(3)), "mh.cmd.a.creds.3");
         assert_eq!(answers(Own, Own, "*"), "mh.ans.{{tag(sandbox)}}.{{tag(epoch)}}.*.*");
         assert_eq!(command_to(&sandbox, Some(Epoch(3)), "git"), "mh.cmd.a.git.3");
+        assert_eq!(commands(Own, Own), "mh.cmd.{{tag(sandbox)}}.*.{{tag(epoch)}}");
         assert_eq!(model_pieces(&sandbox, Epoch(3), "c"), "_INBOX_a_3.llm.c");
         assert!(covers(ALL_MODEL_PIECES, &model_pieces(&sandbox, Epoch(1), "x")));
         assert!(covers(&credentials(Every, Every), &nobody()));
+        assert!(covers(&answers(&sandbox, Epoch(3), "*"), &nobody_of(&sandbox, Epoch(3))));
     }
 
     #[test]

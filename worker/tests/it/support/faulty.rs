@@ -18,6 +18,8 @@ pub struct Faults {
     pub full: AtomicBool,
     /// There is no room but for ends.
     pub no_room: AtomicBool,
+    /// There is none for ends either.
+    pub no_room_at_all: AtomicBool,
     pub refused: AtomicUsize,
     /// What is appended is not answered while this holds.
     pub stuck: AtomicBool,
@@ -74,7 +76,8 @@ impl LogDouble for Faulty {
                 .iter()
                 .any(|kind| text.contains(&format!("\"{kind}\"")))
         };
-        if self.faults.no_room.load(Ordering::SeqCst) && records.iter().any(grows) {
+        let is_full = self.faults.no_room_at_all.load(Ordering::SeqCst);
+        if is_full || self.faults.no_room.load(Ordering::SeqCst) && records.iter().any(grows) {
             self.faults.refused.fetch_add(1, Ordering::SeqCst);
             return Err(Error::Full("no room".to_owned()));
         }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use async_nats::header::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::json;
+use types::subjects;
 
 use super::store;
 
@@ -14,6 +15,7 @@ pub fn targets() -> BTreeSet<String> {
     for sandbox in ["v", "default", "A", "a1", "a-", "*", ">"] {
         for service in ["conversation", "bash", "file", "git", "creds", "metrics", "x.y"] {
             all.insert(format!("mh.cmd.{sandbox}.{service}"));
+            all.insert(format!("mh.cmd.{sandbox}.{service}.1"));
         }
         let said = ["live.@.log", "live.@._metrics", "ans.@.1.bash.x"];
         let asked = ["rec.@", "hist.@.1", "llm.@", "llm.@.cancel", "pub.evt.@.log"];
@@ -29,11 +31,15 @@ pub fn targets() -> BTreeSet<String> {
     all.extend(stream_subjects());
     // Its own log, lease and commands too: others write those for it.
     all.extend(
-        ["mh.cmd.a.bash", "mh.evt.0.a.log", "mh.pub.evt.a.log", "$KV.LEASES.a", "$KV.LEASES._supervisor"]
+        ["mh.cmd.a.bash.1", "mh.evt.0.a.log", "mh.pub.evt.a.log", "$KV.LEASES.a", "$KV.LEASES._supervisor"]
             .map(str::to_owned),
     );
     all.extend(
         [
+            "mh.cmd.a.bash",
+            "mh.cmd.a.bash.2",
+            "mh.cmd.a.creds.2",
+            "mh.cmd.a.bash.1.x",
             "mh.rec.a.x",
             "mh.hist.a",
             "mh.hist.a.2",
@@ -217,7 +223,7 @@ pub fn patterns() -> BTreeSet<String> {
         all.insert(vec!["*"; tokens.len()].join("."));
         all.insert(target);
     }
-    all.retain(|pattern| !pattern.starts_with("mh.cmd.a.") && !pattern.starts_with("_INBOX_a_1."));
+    all.retain(|pattern| !subjects::covers("mh.cmd.a.*.1", pattern) && !pattern.starts_with("_INBOX_a_1."));
     // `>` stands at the end only.
     all.retain(|pattern| !pattern.trim_end_matches('>').contains('>'));
     all

@@ -65,7 +65,7 @@ impl Dice {
     pub fn pattern(&mut self) -> String {
         loop {
             let pattern = self.mixed(|dice| &dice.patterns);
-            let is_own = pattern.starts_with("mh.cmd.a.") || pattern.starts_with("_INBOX_a_1.");
+            let is_own = subjects::covers("mh.cmd.a.*.1", &pattern) || pattern.starts_with("_INBOX_a_1.");
             if !is_own && !pattern.trim_end_matches('>').contains('>') {
                 return pattern;
             }

@@ -1,0 +1,45 @@
+//! Runs whose end the log did not take, for it was full to the last byte. Nobody would open such a conversation unless a
+//! client came, and who waits for the end of the run would wait for ever: so it is opened again until its end is stored.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ports::retry::Backoff;
+use ports::rpc::{Code, Fault};
+use types::Life;
+use types::calls::{Command, ConversationCall};
+
+use super::registry::Registry;
+
+const PAUSES: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
+
+impl Registry {
+    /// Goes on in the background; the sandbox is not idle meanwhile.
+    pub(super) fn close_later(self: &Arc<Self>, life: Life) {
+        if !self.unclosed.lock().insert(life.id) {
+            return;
+        }
+        let (registry, busy) = (Arc::clone(self), self.shared.guards.activity.begin());
+        let closing = async move {
+            registry.keep_closing(&life).await;
+            registry.unclosed.lock().remove(&life.id);
+            drop(busy);
+        };
+        let closing = self.shared.shutdown.clone().run_until_cancelled_owned(closing);
+        self.shared.tracker.spawn(closing);
+    }
+
+    /// Whoever opens a conversation closes what was under way.
+    async fn keep_closing(self: &Arc<Self>, life: &Life) {
+        let mut pauses = PAUSES;
+        loop {
+            tokio::time::sleep(pauses.pause()).await;
+            let Life { id: conversation, created_at } = life.clone();
+            let call = ConversationCall { conversation, created_at, command: Command::Wake {} };
+            match Box::pin(self.command(call)).await {
+                Ok(_) | Err(Fault { code: Code::NotFound, .. }) => return,
+                Err(fault) => tracing::debug!(conversation.id = %life.id, %fault, "a run is not closed yet"),
+            }
+        }
+    }
+}
