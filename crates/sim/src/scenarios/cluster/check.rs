@@ -98,21 +98,21 @@ fn conversation(store: &Store, records: &BTreeMap<String, Value>, past: &Past, b
     let Past { id, mark, stored, fate } = past;
     let logs: Vec<&LogId> = store.logs().filter(|log| log.of_conversation() == Some(*id)).collect();
     let Some(record) = records.get(&id.hex()) else {
-        if *fate == Fate::IsThere {
+        if *fate == Fate::There {
             broken.push(format!("{mark} is gone"));
         } else if !logs.is_empty() {
             broken.push(format!("something is left of {id}, which is deleted: {logs:?}"));
         }
         return;
     };
-    if *fate == Fate::IsDeleted {
+    if *fate == Fate::Deleted {
         return broken.push(format!("{mark} is there again: {}", record["tags"]));
     }
     let own = record["tags"]["mark"].as_str().unwrap_or_default();
     let of_events = |log: &&&LogId| matches!(log, LogId::Conversation { .. });
     let events: Vec<Value> = logs.iter().filter(of_events).flat_map(|log| events(store, log)).collect();
     let texts: Vec<String> = events.iter().filter_map(said).collect();
-    if texts.iter().any(|text| !text.ends_with(own)) || *fate == Fate::IsThere && own != mark {
+    if texts.iter().any(|text| !text.ends_with(own)) || *fate == Fate::There && own != mark {
         broken.push(format!("{own}, which is to be {mark}, has what is another's: {texts:?}"));
     }
     let mut tally = Tally::default();
@@ -136,7 +136,7 @@ fn deeds(store: &Store, memories: &[Memory], broken: &mut Vec<String>) {
             stored.extend(event["action"]["name"].as_str().map(str::to_owned));
         }
     }
-    let is_all_there = pasts(memories).all(|past| past.fate == Fate::IsThere && !past.is_made_anew());
+    let is_all_there = pasts(memories).all(|past| past.fate == Fate::There && !past.is_made_anew());
     for (name, times) in tool::done() {
         if times > 1 {
             broken.push(format!("{name} was done {times} times"));

@@ -33,10 +33,10 @@ pub struct Past {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
-    IsThere,
-    IsDeleted,
+    There,
+    Deleted,
     /// It was deleted while another one was made under its id, and some of the answers were lost.
-    IsUnknown,
+    Unknown,
 }
 
 impl Memory {
@@ -54,7 +54,7 @@ impl Memory {
 
 impl Past {
     pub fn new(id: ConversationId, mark: String) -> Self {
-        Self { id, mark, stored: Vec::new(), fate: Fate::IsThere }
+        Self { id, mark, stored: Vec::new(), fate: Fate::There }
     }
 
     /// Whether another one had its id before it.

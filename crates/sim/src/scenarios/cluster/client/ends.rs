@@ -41,7 +41,7 @@ impl Client {
         if !is_gone {
             self.wonder(&call, &answer);
         }
-        self.know(|past| past.fate = Fate::IsDeleted);
+        self.know(|past| past.fate = Fate::Deleted);
         is_gone && times == 1
     }
 
@@ -77,12 +77,12 @@ impl Client {
         let is_certain = (deletions, creations) == (1, 1);
         match mark_of(&made.body) {
             Some(made) if *made == mark && is_certain => self.go_on_as(mark, text),
-            Some(made) if *made == before && is_certain => self.know(|past| past.fate = Fate::IsDeleted),
-            Some(made) if *made == mark || *made == before => self.know(|past| past.fate = Fate::IsUnknown),
+            Some(made) if *made == before && is_certain => self.know(|past| past.fate = Fate::Deleted),
+            Some(made) if *made == mark || *made == before => self.know(|past| past.fate = Fate::Unknown),
             _ => self.wonder(&creation, &made),
         }
         let fate = self.memory.lock().past.last().map(|past| past.fate);
-        if fate == Some(Fate::IsThere) {
+        if fate == Some(Fate::There) {
             self.say(0).await;
             self.wait_for_rest().await;
             self.read_messages().await;
