@@ -30,8 +30,8 @@ impl Headroom {
     ) -> Self {
         let mut room = Self { limits, running: HashMap::new() };
         let takes_room = |view: &&View| match is_busy(view) {
-            true => view.newest_instance().is_some() || view.wants_running(),
-            false => view.newest_instance().is_some() && !view.is_claimed(),
+            true => view.may_run() || view.wants_running(),
+            false => view.may_run() && !view.is_claimed(),
         };
         for tenant in views.filter(takes_room).filter_map(View::tenant) {
             room.add(tenant);

@@ -38,6 +38,14 @@ impl View {
         self.instances.iter().flatten().max_by_key(|found| found.instance.epoch)
     }
 
+    /// Whether there is an instance, or one was arranged where the driver does not say.
+    pub fn may_run(&self) -> bool {
+        match &self.instances {
+            Some(instances) => !instances.is_empty(),
+            None => !self.allocation.value.instance.is_empty(),
+        }
+    }
+
     /// The lease, if it is that of the instance that is there.
     pub fn own_lease(&self) -> Option<&Record<Lease>> {
         self.lease.as_ref().filter(|lease| lease.value.epoch == self.epoch())

@@ -22,11 +22,12 @@ fn a_backup_is_made_once_nobody_writes_any_more() {
     let operations = of("deploy/OPERATIONS.md");
     let (_, backup) = operations.split_once("\n## Backup").unwrap();
     let (stopping, _) = backup.split_once("\n      for volume in").unwrap();
-    let steps: Vec<_> = stopping.lines().rev().take(4).map(str::trim).collect();
+    let steps: Vec<_> = stopping.lines().rev().take(5).map(str::trim).collect();
     let expected =
         ["docker compose stop", "docker compose run --rm supervisor end", "docker compose stop supervisor"];
     assert_eq!(steps[..3], expected);
-    assert_eq!(steps[3], "( set -e", "what cannot be done ends it");
+    let begun = ["mkdir -p backup && rm -f backup/complete", "( set -e"];
+    assert_eq!(steps[3..], begun, "what cannot be done ends it, and nothing of an earlier one counts");
 }
 
 #[test]

@@ -1,14 +1,19 @@
 //! A conversation is deleted once nobody can write any more what is to go.
 
+use std::time::Duration;
+
 use control::placement::Policy;
 use reqwest::Method;
-use types::buckets::{BUDGETS, CONVERSATIONS};
+use tokio::time::timeout;
+use types::ConversationId;
+use types::buckets::CONVERSATIONS;
 use types::calls::Survivors;
-use types::{ConversationId, SandboxId};
 
 use crate::harness::cluster::create_body;
+use crate::harness::start;
 use crate::harness::stepped::idle;
-use crate::harness::{start, until};
+
+const SECOND: Duration = Duration::from_secs(1);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_conversation_is_deleted_only_once_its_worker_writes_no_more() {
@@ -52,22 +57,21 @@ async fn a_conversation_whose_worker_is_gone_can_be_deleted() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_deletion_that_deletes_nothing_leaves_what_was_spent() {
+async fn a_deletion_beside_another_one_waits_for_it_and_says_what_is_so_then() {
     let (world, store) = idle(Policy::Shared).await;
     let gateway = world.gateway();
     let id = gateway.create_from(create_body("/tmp/w")).await;
     let path = format!("/api/conversations/{id}");
-    let spent = world.budget_key(&id).await;
-    world.write(BUDGETS, &spent, &serde_json::json!({})).await;
-    // A worker that is there and does not answer keeps the first deletion from its end.
-    world.supervisor.lease(&SandboxId::shared()).await;
-    until(async || gateway.get(&format!("{path}/why")).await.1["lease"].is_object()).await;
-
-    store.let_two_read_at_once(CONVERSATIONS);
-    let (status, _) = tokio::select! {
-        answer = gateway.delete(&path) => answer,
-        answer = gateway.delete(&path) => answer,
+    let stopped = store.stop_before(CONVERSATIONS, &id.parse::<ConversationId>().unwrap().hex());
+    let second = async {
+        let mut second = Box::pin(gateway.delete(&path));
+        let waiting = async {
+            let answered = timeout(SECOND, &mut second).await;
+            assert!(answered.is_err(), "nobody knows yet whether it goes: {answered:?}");
+        };
+        stopped.meanwhile(waiting).await;
+        second.await
     };
-    assert_eq!(status, 404, "it deletes nothing");
-    assert!(world.ports.kv.get(BUDGETS, &spent).await.unwrap().is_some());
+    let (first, second) = tokio::join!(gateway.delete(&path), second);
+    assert_eq!((first.0, second.0), (200, 404));
 }

@@ -85,6 +85,21 @@ async fn who_waits_for_room_is_started_once_somebody_else_has_gone() {
 }
 
 #[tokio::test]
+async fn of_whom_the_engine_says_nothing_keeps_its_room() {
+    let mut world = world().await;
+    world.rules.limits = Limits { per_node: Some(1), ..Limits::default() };
+    world.want("a", Want::Running, 1).await;
+    let mut supervisor = world.supervisor();
+    supervisor.settle(world.start).await;
+    world.workers.is_away.store(true, Ordering::Relaxed);
+    supervisor.look(only("a"), world.start).await.unwrap();
+    world.workers.is_away.store(false, Ordering::Relaxed);
+    world.want("b", Want::Running, 1).await;
+    supervisor.settle_from(only("b"), world.start).await;
+    assert_eq!(world.workers.instances(), [instance("a", 1)]);
+}
+
+#[tokio::test]
 async fn who_waits_for_others_to_be_started_comes_next() {
     let world = world().await;
     let names: Vec<String> = (10..60).map(|number| format!("s{number}")).collect();

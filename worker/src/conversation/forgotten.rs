@@ -5,13 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ports::rpc::Fault;
-use tokio::sync::oneshot;
-use tracing::Span;
 use types::Life;
-use types::calls::{Command, CommandDone};
+use types::calls::CommandDone;
 use uuid::Uuid;
 
-use super::registry::{Registry, Request};
+use super::registry::Registry;
 
 /// Deleting waits this long for the files of tools to go; they go in any case.
 const FILES_DEADLINE: Duration = Duration::from_secs(1);
@@ -33,9 +31,8 @@ impl Registry {
         }
         self.shared.with_kept(id, &folder, move |folder: &Path| tools::put_back(folder, deletion)).await;
         self.shared.guards.commands.gone().take_back_of(deletion);
-        // It is opened so that a run that was cut off is closed. Nobody waits for that.
-        let (reply, _) = oneshot::channel();
-        self.post(Request { command: Command::Wake {}, life, reply, span: Span::current() })?;
+        // It is opened so that a run that was cut off is closed. Nobody waits for that, and whoever has it now may not have left.
+        self.close_later(life);
         Ok(CommandDone::default())
     }
 }

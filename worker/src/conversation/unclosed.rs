@@ -14,16 +14,15 @@ use super::registry::Registry;
 const PAUSES: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
 
 impl Registry {
-    /// Goes on in the background; the sandbox is not idle meanwhile.
+    /// Goes on in the background. The sandbox may rest meanwhile: the next worker is told to look at what its log calls running.
     pub(super) fn close_later(self: &Arc<Self>, life: Life) {
         if !self.unclosed.lock().insert(life.id) {
             return;
         }
-        let (registry, busy) = (Arc::clone(self), self.shared.guards.activity.begin());
+        let registry = Arc::clone(self);
         let closing = async move {
             registry.keep_closing(&life).await;
             registry.unclosed.lock().remove(&life.id);
-            drop(busy);
         };
         let closing = self.shared.shutdown.clone().run_until_cancelled_owned(closing);
         self.shared.tracker.spawn(closing);

@@ -9,8 +9,8 @@ use control::placement::Policy;
 use futures_util::StreamExt;
 use futures_util::future::ready;
 use ports::doubles::KvDouble;
-use ports::{Changes, Error, Expect, Kv, KvEntry, Ports, Result};
-use tokio::sync::{Barrier, oneshot};
+use ports::{Changes, Error, Expect, Kv, Ports, Result};
+use tokio::sync::oneshot;
 
 use super::cluster::{World, start_on};
 use super::{Gateway, Server, config};
@@ -21,8 +21,6 @@ pub struct Stepped {
     /// A bucket of which the next write is refused.
     refusing: Mutex<Option<&'static str>>,
     silent: Arc<Mutex<Vec<&'static str>>>,
-    /// Of which bucket the next two readers are answered together.
-    meeting: Mutex<Option<(&'static str, Arc<Barrier>)>>,
 }
 
 struct Stop {
@@ -60,9 +58,8 @@ pub async fn beside(server: &Server) -> (Gateway, Arc<Stepped>) {
 
 impl Stepped {
     fn new(inner: Arc<dyn Kv>) -> Arc<Self> {
-        let (stop, refusing, silent, meeting) =
-            (Mutex::default(), Mutex::default(), Arc::default(), Mutex::default());
-        Arc::new(Self { inner, stop, refusing, silent, meeting })
+        let (stop, refusing, silent) = (Mutex::default(), Mutex::default(), Arc::default());
+        Arc::new(Self { inner, stop, refusing, silent })
     }
 
     /// Is away for the next write into `bucket`.
@@ -78,11 +75,6 @@ impl Stepped {
     /// From now on everybody is told of changes again.
     pub fn be_heard(&self) {
         self.silent.lock().unwrap().clear();
-    }
-
-    /// The next reader of `bucket` waits for another one.
-    pub fn let_two_read_at_once(&self, bucket: &'static str) {
-        *self.meeting.lock().unwrap() = Some((bucket, Arc::new(Barrier::new(2))));
     }
 
     /// Stops once, before a value with `text` in it is written into `bucket`, or a key with `text` in it is deleted there.
@@ -116,16 +108,6 @@ impl Stopped {
 impl KvDouble for Stepped {
     fn inner(&self) -> Result<&dyn Kv> {
         Ok(self.inner.as_ref())
-    }
-
-    async fn get(&self, bucket: &str, key: &str) -> Result<Option<KvEntry>> {
-        let meeting = self.meeting.lock().unwrap().clone();
-        if let Some((_, barrier)) = meeting.filter(|(of, _)| *of == bucket)
-            && barrier.wait().await.is_leader()
-        {
-            *self.meeting.lock().unwrap() = None;
-        }
-        self.inner.get(bucket, key).await
     }
 
     async fn put(&self, bucket: &str, key: &str, value: Bytes, expect: Expect) -> Result<u64> {

@@ -10,6 +10,7 @@ use bollard::query_parameters::EventsOptionsBuilder;
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 use ports::retry::Backoff;
+use tokio::time::Instant;
 use types::SandboxId;
 
 use super::{Config, labels};
@@ -25,6 +26,8 @@ pub struct Events {
     heard_until: u128,
     /// The container of an event that nobody has heard of yet, and its sandbox.
     ending: Option<(String, Option<SandboxId>)>,
+    /// Until then there is no new connection in the place of one that was lost.
+    not_before: Instant,
     pauses: Backoff,
 }
 
@@ -33,7 +36,15 @@ impl Events {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let heard_until = now.as_nanos();
         let labels = [labels::filter(config), labels::SANDBOX_LABEL.to_owned()];
-        Self { docker, labels, stream: None, heard_until, ending: None, pauses: PAUSES }
+        Self {
+            docker,
+            labels,
+            stream: None,
+            heard_until,
+            ending: None,
+            not_before: Instant::now(),
+            pauses: PAUSES,
+        }
     }
 
     /// Returns when a container of a sandbox has ended, and after a connection was lost: then it may have been any.
@@ -45,12 +56,12 @@ impl Events {
             return self.until_ended().await;
         }
         if self.stream.is_none() {
+            tokio::time::sleep_until(self.not_before).await;
             self.stream = Some(self.connect());
         }
         let stream = self.stream.as_mut()?;
         let Some(Ok(event)) = stream.next().await else {
-            self.stream = None;
-            tokio::time::sleep(self.pauses.pause()).await;
+            (self.stream, self.not_before) = (None, Instant::now() + self.pauses.pause());
             return None;
         };
         self.pauses.reset();
