@@ -54,6 +54,7 @@ impl Side {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "it takes `docker compose` and minutes: CONTRIBUTING.md"]
 async fn of_two_projects_on_one_engine_the_end_of_one_leaves_the_other_untouched() {
     let time = Duration::from_secs(setting("MANYHANDS_BESIDE_SECONDS", 30));
     let model = work::model(Duration::from_secs(5)).await;

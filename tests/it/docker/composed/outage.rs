@@ -60,6 +60,7 @@ impl Outage {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "it takes `docker compose` and minutes: CONTRIBUTING.md"]
 async fn nothing_that_runs_is_cut_while_the_only_gateway_is_killed_crashes_or_is_restarted() {
     let away = Duration::from_secs(setting("MANYHANDS_AWAY_SECONDS", 20));
     let count = setting("MANYHANDS_AWAY_CONVERSATIONS", 6);

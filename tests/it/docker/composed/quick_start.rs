@@ -12,6 +12,7 @@ use super::work::{self, Conversation};
 const PATIENCE: Duration = Duration::from_secs(120);
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "it takes `docker compose` and minutes: CONTRIBUTING.md"]
 async fn a_project_starts_lets_an_agent_work_and_goes_without_a_trace() {
     let Some(project) = up(&[]) else { return };
     let (client, model) = (project.client(), work::model(Duration::from_secs(1)).await);
