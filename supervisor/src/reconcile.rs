@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::future;
-
 use ports::{Error, Result};
 use tokio::task::{self, JoinError, JoinSet};
 use types::SandboxId;

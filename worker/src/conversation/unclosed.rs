@@ -32,13 +32,13 @@ impl Registry {
     async fn keep_closing(self: &Arc<Self>, life: &Life) {
         let mut pauses = PAUSES;
         loop {
-            tokio::time::sleep(pauses.pause()).await;
             let Life { id: conversation, created_at } = life.clone();
             let call = ConversationCall { conversation, created_at, command: Command::Wake {} };
             match Box::pin(self.command(call)).await {
                 Ok(_) | Err(Fault { code: Code::NotFound, .. }) => return,
                 Err(fault) => tracing::debug!(conversation.id = %life.id, %fault, "a run is not closed yet"),
             }
+            tokio::time::sleep(pauses.pause()).await;
         }
     }
 }

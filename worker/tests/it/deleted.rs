@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use ports::rpc::{self, Address, Code, Fault};
+use testing::process::is_alive;
 use types::bash::ExecuteBashRequest;
 use types::calls::{BashCall, BashStarted, Command, Scope, ScopedWorkspace};
 use types::{ConversationId, Life, LogId, Seq};
@@ -127,13 +128,19 @@ async fn of_two_conversations_of_an_id_both_have_gone_whatever_their_clocks_said
 async fn a_conversation_made_anew_is_there_though_the_one_before_it_has_not_left_yet() {
     let (world, faults) = crate::faults::world().await;
     let id = world.create();
-    world.say(id, "of the one before", false).await.unwrap();
+    world.model.will([terminal("echo $$ > shell.pid; sh -c 'touch begun; exec sleep 60'"), finish()]);
+    world.say(id, "of the one before", true).await.unwrap();
+    world.wait_file(id, "begun").await;
+    let shell = world.dir.path().join("project").join(id.hex()).join("shell.pid");
+    let shell = std::fs::read_to_string(shell).unwrap();
     faults.stuck.store(true, Ordering::SeqCst);
     let stuck = world.say(id, "more", false);
     let meanwhile = async {
         until(async || faults.waiting.load(Ordering::SeqCst) > 0).await;
         let forgotten = world.forget(id);
         let anew = async {
+            // It is being forgotten once its shell ends.
+            until(async || !is_alive(&shell)).await;
             let anew = made(id, "2026-11-30T00:00:00.000000Z");
             world.change_record(id, |copy| copy.created_at.clone_from(&anew.created_at));
             let said = world.call_for(&anew, message("of the new one", false));

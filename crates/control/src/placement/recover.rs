@@ -217,16 +217,31 @@ mod tests {
     use super::*;
     use crate::placement::Single;
 
-    #[tokio::test]
-    async fn a_run_that_was_cut_off_is_closed_however_long_its_worker_cannot_open_it() {
+    struct Stored {
+        ports: ports::Ports,
+        index: Index,
+        /// The index is followed as long as they are there.
+        tasks: Tasks,
+        _guard: embedded::Guard,
+        _folder: tempfile::TempDir,
+    }
+
+    /// Nothing yet.
+    async fn stored() -> Stored {
         let folder = tempfile::tempdir().unwrap();
         let options = embedded::Options::within(folder.path(), embedded::Fsync::Interval);
-        let (ports, _guard) = embedded::open(options).await.unwrap();
+        let (ports, guard) = embedded::open(options).await.unwrap();
         let tasks = Tasks::default();
         let index = Index::start(&ports, &tasks.tracker, &tasks.drain).await.unwrap();
+        Stored { ports, index, tasks, _guard: guard, _folder: folder }
+    }
+
+    #[tokio::test]
+    async fn a_run_that_was_cut_off_is_closed_however_long_its_worker_cannot_open_it() {
+        let Stored { ports, index, tasks, .. } = &stored().await;
         let mut entries = Vec::new();
         for _ in 0..=AT_ONCE {
-            entries.push(running(&ports, &index).await);
+            entries.push(running(ports, index).await);
         }
         let able_at = Instant::now() + Duration::from_secs(600);
         let at_once = entries.last().unwrap().id;
@@ -246,7 +261,7 @@ mod tests {
         let limits = Limits::new(64, 1 << 20);
         server.serve(&Address::of_worker(&SandboxId::shared(), None), None, limits, open).await.unwrap();
         tokio::time::pause();
-        close(entries, &Workers::new(ports.bus.clone(), Arc::new(Single)), &index).await;
+        close(entries, &Workers::new(ports.bus.clone(), Arc::new(Single)), index).await;
         let closed = closed.lock();
         assert_eq!(closed.len(), AT_ONCE + 1);
         assert!(closed[&at_once] < able_at, "it has waited for the others");
@@ -255,36 +270,28 @@ mod tests {
     /// Its worker was killed while the judge thought: nothing ran then.
     #[tokio::test]
     async fn a_goal_that_nobody_works_on_is_looked_at_as_well() {
-        let folder = tempfile::tempdir().unwrap();
-        let options = embedded::Options::within(folder.path(), embedded::Fsync::Interval);
-        let (ports, _guard) = embedded::open(options).await.unwrap();
-        let tasks = Tasks::default();
-        let index = Index::start(&ports, &tasks.tracker, &tasks.drain).await.unwrap();
+        let Stored { ports, index, .. } = &stored().await;
         let goal = |active| json!({"active": active, "status": "running", "iteration": 0, "max_iterations": 1, "objective": "o"});
-        let judged = saying(&ports, &index, "goal", goal(true)).await;
-        saying(&ports, &index, "goal", goal(false)).await;
-        saying(&ports, &index, "execution_status", json!("finished")).await;
-        let found: Vec<_> = cut_off(&index).iter().map(|entry| entry.id).collect();
+        let judged = saying(ports, index, "goal", goal(true)).await;
+        saying(ports, index, "goal", goal(false)).await;
+        saying(ports, index, "execution_status", json!("finished")).await;
+        let found: Vec<_> = cut_off(index).iter().map(|entry| entry.id).collect();
         assert_eq!(found, [judged.id]);
     }
 
     /// Its worker was killed in the last step before the pause.
     #[tokio::test]
     async fn a_paused_one_of_which_an_action_has_no_result_is_looked_at_as_well() {
-        let folder = tempfile::tempdir().unwrap();
-        let options = embedded::Options::within(folder.path(), embedded::Fsync::Interval);
-        let (ports, _guard) = embedded::open(options).await.unwrap();
-        let tasks = Tasks::default();
-        let index = Index::start(&ports, &tasks.tracker, &tasks.drain).await.unwrap();
+        let Stored { ports, index, .. } = &stored().await;
         let paused = json!({"id": "r", "timestamp": "2026-11-23T00:00:01", "source": "environment",
             "kind": "ConversationStateUpdateEvent", "key": "execution_status", "value": "paused"});
         let action =
             json!({"id": "a", "timestamp": "2026-11-23T00:00:02", "source": "agent", "kind": "ActionEvent"});
         let result = json!({"id": "o", "timestamp": "2026-11-23T00:00:03", "source": "environment",
             "kind": "ObservationEvent"});
-        let in_step = with(&ports, &index, &[&paused, &action]).await;
-        with(&ports, &index, &[&paused, &action, &result]).await;
-        let found: Vec<_> = cut_off(&index).iter().map(|entry| entry.id).collect();
+        let in_step = with(ports, index, &[&paused, &action]).await;
+        with(ports, index, &[&paused, &action, &result]).await;
+        let found: Vec<_> = cut_off(index).iter().map(|entry| entry.id).collect();
         assert_eq!(found, [in_step.id]);
     }
 

@@ -10,7 +10,7 @@ use crate::common::{Anything, PATIENCE, cluster, options, serve_storage};
 use bytes::Bytes;
 use manyhands_nats::{Connection, Options, connect};
 use ports::rpc::{Address, Call, Code, Limits, Server, call};
-use ports::{Error, Expect, Ports};
+use ports::{Bus, Error, Expect, Ports};
 use serde_json::json;
 use testing::nats::Nats;
 use testing::proxy::Proxy;
@@ -247,8 +247,17 @@ async fn a_worker_needs_no_more_rights_than_it_has() {
     answering.await.unwrap();
 }
 
-#[tokio::test]
-async fn what_is_done_while_the_connection_is_lost_is_answered_when_it_is_back() {
+/// A worker whose connection passes a proxy, and a gateway whose does not.
+struct Behind {
+    proxy: Proxy,
+    connection: Connection,
+    worker: Ports,
+    control: Arc<dyn Bus>,
+    _serving: DropGuard,
+    _server: Nats,
+}
+
+async fn behind_a_proxy() -> Behind {
     let operator = Operator::new();
     let server = Nats::with(&operator.configuration()).await;
     let proxy = Proxy::to(vec![([127, 0, 0, 1], server.port()).into()]).unwrap();
@@ -256,16 +265,21 @@ async fn what_is_done_while_the_connection_is_lost_is_answered_when_it_is_back()
         async |user, url| connect(Options { credentials: Some(user), ..options(url) }).await.unwrap();
     let control = connected(operator.user("_INBOX", json!({}), None), server.url()).await;
     control.set_up(None).await.unwrap();
-    let _serving = serve(&control);
+    let serving = serve(&control);
     let worker = operator.user("_INBOX_default_1", worker_rights(), None);
     let connection = connected(worker, format!("nats://{}", proxy.address())).await;
     let worker = worker_ports(&connection, &SandboxId::shared()).await;
     let control = control.control().await.unwrap().bus;
+    Behind { proxy, connection, worker, control, _serving: serving, _server: server }
+}
 
+#[tokio::test]
+async fn what_is_done_while_the_connection_is_lost_is_answered_when_it_is_back() {
+    let Behind { proxy, connection, worker, control, .. } = &behind_a_proxy().await;
     let address = || Address::<RestCall>::of_worker(&SandboxId::shared(), Some(Epoch(1)));
     let (begun, go_on, done) = (Arc::new(Notify::new()), Arc::new(Notify::new()), Arc::new(Notify::new()));
     let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
-    let server = Server::new(worker.bus, tasks, stop.clone());
+    let server = Server::new(worker.bus.clone(), tasks, stop.clone());
     let work = {
         let (begun, go_on, done) = (begun.clone(), go_on.clone(), done.clone());
         move |_: Call<RestCall>| {
@@ -301,17 +315,7 @@ async fn what_is_done_while_the_connection_is_lost_is_answered_when_it_is_back()
 
 #[tokio::test]
 async fn an_answer_that_is_lost_in_a_connection_is_given_over_the_next() {
-    let operator = Operator::new();
-    let server = Nats::with(&operator.configuration()).await;
-    let proxy = Proxy::to(vec![([127, 0, 0, 1], server.port()).into()]).unwrap();
-    let connected =
-        async |user, url| connect(Options { credentials: Some(user), ..options(url) }).await.unwrap();
-    let control = connected(operator.user("_INBOX", json!({}), None), server.url()).await;
-    control.set_up(None).await.unwrap();
-    let _serving = serve(&control);
-    let worker = operator.user("_INBOX_default_1", worker_rights(), None);
-    let connection = connected(worker, format!("nats://{}", proxy.address())).await;
-    let worker = worker_ports(&connection, &SandboxId::shared()).await;
+    let Behind { proxy, worker, control, .. } = &behind_a_proxy().await;
     let address = Address::<RestCall>::of_worker(&SandboxId::shared(), Some(Epoch(1)));
     let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
     let begun = Arc::new(AtomicUsize::new(0));
@@ -322,14 +326,13 @@ async fn an_answer_that_is_lost_in_a_connection_is_given_over_the_next() {
             std::future::ready(Ok((true, Bytes::new())))
         }
     };
-    Server::new(worker.bus, tasks, stop.clone())
+    Server::new(worker.bus.clone(), tasks, stop.clone())
         .serve(&address, None, Limits::new(1, 1 << 20), work)
         .await
         .unwrap();
     // The worker has sent it, and its server has not got it.
     proxy.cut_before("mh.ans.default.1.rest.");
-    let bus = control.control().await.unwrap().bus;
-    let asked = call::<_, bool>(&*bus, &address, &RestCall { calls: 0 }, Bytes::new(), PATIENCE).await;
+    let asked = call::<_, bool>(&**control, &address, &RestCall { calls: 0 }, Bytes::new(), PATIENCE).await;
     assert_eq!(asked, Ok((true, Bytes::new())));
     assert!(proxy.has_cut());
     assert_eq!(begun.load(Ordering::SeqCst), 1, "it is done once");
