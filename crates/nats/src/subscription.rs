@@ -17,6 +17,8 @@ use crate::link::{Link, Subscribed};
 /// [`Status::gaps`]: crate::link::Status::gaps
 pub const CAPACITY: usize = 8_192;
 
+/// For callers who do not know yet that nobody listens.
+const LINGER: Duration = Duration::from_millis(100);
 /// For the server to say that it sends no more.
 const LEAVE: Duration = Duration::from_secs(5);
 
@@ -79,21 +81,24 @@ async fn pump<T: Item>(
     }
 }
 
-/// Nobody listens any more. Until the server knows that it still sends calls here, whose callers would wait in vain. Some wait
-/// all the same: what comes in this moment is lost where the client has anything else to send, for then it forgets the
-/// subscription at once.
+/// Nobody listens any more. Until the server knows that it still sends calls here, whose callers would wait in vain. Most of
+/// them come at first, so the subscription ends a little later: what comes in the moment in which it does is lost where the
+/// client has anything else to send, for then it forgets the subscription at once.
 async fn leave<T: Item>(mut subscribed: Subscribed, feed: &Feed<T>) {
-    let Ok(()) = subscribed.messages.drain().await else { return };
     for item in feed.left_behind() {
         refuse(&subscribed.link, item.reply().map(str::to_owned), rpc::departed()).await;
     }
-    let refusing = async {
-        while let Some(message) = subscribed.messages.next().await {
-            refuse(&subscribed.link, message.reply.map(|reply| reply.to_string()), rpc::departed()).await;
-        }
-    };
+    let _ = tokio::time::timeout(LINGER, refuse_all(&mut subscribed)).await;
+    let Ok(()) = subscribed.messages.drain().await else { return };
     // A server that does not say so is gone, and with it the callers.
-    let _ = tokio::time::timeout(LEAVE, refusing).await;
+    let _ = tokio::time::timeout(LEAVE, refuse_all(&mut subscribed)).await;
+}
+
+/// Until the subscription ends.
+async fn refuse_all(subscribed: &mut Subscribed) {
+    while let Some(message) = subscribed.messages.next().await {
+        refuse(&subscribed.link, message.reply.map(|reply| reply.to_string()), rpc::departed()).await;
+    }
 }
 
 /// Whoever waits for an answer should not do so for nothing.
