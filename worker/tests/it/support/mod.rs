@@ -118,11 +118,12 @@ impl World {
         self.worker.as_ref().unwrap().0.cancel();
     }
 
-    /// Shuts the worker down and waits until it is gone.
+    /// Shuts the worker down and waits until it is gone, and nobody answers in its name that it is.
     pub async fn stop_worker(&mut self) {
         self.let_worker_end();
         let (_, task) = self.worker.take().unwrap();
         tokio::time::timeout(PATIENCE, task).await.unwrap().unwrap();
+        until(async || self.has_no_worker().await).await;
     }
 
     pub fn create(&self) -> ConversationId {
