@@ -8,7 +8,7 @@ use serde_json::Value;
 const PREFIX: &str = "manyhands-";
 
 /// What each crate of ours uses of the others: all of it, and nothing that is not so.
-const USES: [(&str, &[&str]); 24] = [
+const USES: [(&str, &[&str]); 25] = [
     ("types", &[]),
     ("ports", &["types"]),
     ("trees", &[]),
@@ -16,6 +16,7 @@ const USES: [(&str, &[&str]); 24] = [
     ("forms", &[]),
     ("outbound", &[]),
     ("jsonrpc", &[]),
+    ("strict", &[]),
     ("mcp", &["jsonrpc", "outbound", "types"]),
     ("child-environment", &[]),
     ("telemetry", &["types"]),
@@ -82,7 +83,7 @@ const USES: [(&str, &[&str]); 24] = [
             "worker",
         ],
     ),
-    ("testing", &[]),
+    ("testing", &["strict"]),
 ];
 
 const BINARY: &str = "the binary";

@@ -2,7 +2,8 @@
 //!
 //! Which turn comes next is read from the request (assistant messages since the start), so the server keeps
 //! no cursors and any number of conversations can share it. Turns that were queued come before all scripts. A
-//! request without tools is a question on the side (a title): it gets a fixed text, or the one that was set.
+//! request without tools is a question on the side (a title): it gets a fixed text, or the one that was set. What some provider
+//! would refuse is refused, see the crate `strict`.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 use hyper::{Method, Response, StatusCode};
 use serde_json::{Value, json};
+use strict::Dialect;
 use tokio::net::ToSocketAddrs;
 
 use crate::http::{self, Answer, reply};
@@ -91,7 +93,7 @@ impl Model {
 
 async fn answer(shared: Arc<Shared>, method: Method, path: String, body: Value) -> Answer {
     match (method, path.as_str()) {
-        (Method::POST, "/v1/chat/completions") => say(&shared, body, Dialect::OpenAi).await,
+        (Method::POST, "/v1/chat/completions") => say(&shared, body, Dialect::Chat).await,
         (Method::POST, "/v1/messages") => say(&shared, body, Dialect::Anthropic).await,
         (Method::POST, "/_scripts") => match serde_json::from_value::<Vec<Script>>(body) {
             Ok(scripts) => {
@@ -107,14 +109,9 @@ async fn answer(shared: Arc<Shared>, method: Method, path: String, body: Value) 
     }
 }
 
-#[derive(Clone, Copy, PartialEq)]
-enum Dialect {
-    OpenAi,
-    Anthropic,
-}
-
 async fn say(shared: &Shared, body: Value, dialect: Dialect) -> Answer {
-    let turn = shared.next_turn(&body);
+    let refusal = strict::check(dialect, &body).err();
+    let turn = refusal.map_or_else(|| shared.next_turn(&body), |refusal| Turn::failure(400, &refusal));
     let streamed = body["stream"] == json!(true);
     if !shared.forgetful.load(Ordering::Relaxed) {
         shared.requests.lock().unwrap().push(body);
@@ -124,8 +121,8 @@ async fn say(shared: &Shared, body: Value, dialect: Dialect) -> Answer {
         return refuse(failure, dialect);
     }
     match (dialect, streamed) {
-        (Dialect::OpenAi, false) => reply(StatusCode::OK, &openai_whole(&turn)),
-        (Dialect::OpenAi, true) => stream(openai_pieces(&turn)),
+        (Dialect::Chat | Dialect::Responses, false) => reply(StatusCode::OK, &openai_whole(&turn)),
+        (Dialect::Chat | Dialect::Responses, true) => stream(openai_pieces(&turn)),
         (Dialect::Anthropic, false) => reply(StatusCode::OK, &anthropic_whole(&turn)),
         (Dialect::Anthropic, true) => stream(anthropic_pieces(&turn)),
     }
@@ -280,7 +277,7 @@ fn anthropic_pieces(turn: &Turn) -> String {
 fn refuse(failure: &Failure, dialect: Dialect) -> Answer {
     let error = json!({ "message": failure.message, "type": "scripted_error" });
     let body = match dialect {
-        Dialect::OpenAi => json!({ "error": error }),
+        Dialect::Chat | Dialect::Responses => json!({ "error": error }),
         Dialect::Anthropic => json!({ "type": "error", "error": error }),
     };
     let mut response = reply(StatusCode::from_u16(failure.status).unwrap(), &body);
