@@ -2,8 +2,9 @@
 
 use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
+use serde_json::Value;
 use types::content::{Content, Message, Role, ToolCall};
 
 use crate::call_ids::{CallIds, Form};
@@ -13,6 +14,11 @@ use crate::written::{Arguments, tool_name};
 const TOOL_TEXT_LIMIT: usize = 50_000;
 const CUT_NOTICE: &str = "\n[… the middle of this output was left out, it is too long …]\n";
 const LOST_RESULT: &str = "No result of this call is known.";
+
+/// The user begins everywhere, also where that was forgotten.
+static BEGINNING: LazyLock<Content> = LazyLock::new(|| Content::text("(What came before is left out.)"));
+/// Nobody takes an answer that follows another one, or that is to be gone on with.
+static GO_ON: LazyLock<Content> = LazyLock::new(|| Content::text("Go on."));
 
 pub(crate) struct History<'a> {
     pub system: Vec<&'a str>,
@@ -37,9 +43,9 @@ pub(crate) struct ToolResult<'a> {
     pub image_urls: Vec<&'a str>,
 }
 
-/// Brings messages into shape. Results move up to their call; a call without one gets a note, because
-/// providers refuse unanswered calls; a result without a call is dropped for the same reason, and a message of the
-/// user that holds nothing.
+/// Brings messages into a shape that every provider takes. Results move up to their call; a call without one gets a note, because
+/// providers refuse unanswered calls; a result without a call is dropped for the same reason, and what holds nothing. User and
+/// model take turns, and the user has the first and the last word.
 pub(crate) fn shape(messages: &[Arc<Message>], form: Form) -> History<'_> {
     let mut results = results_by_call(messages);
     let mut ids = CallIds::new(form);
@@ -47,7 +53,7 @@ pub(crate) fn shape(messages: &[Arc<Message>], form: Form) -> History<'_> {
     for (place, message) in messages.iter().enumerate() {
         let message = message.as_ref();
         match message.role {
-            Role::System => history.system.extend(message.content.iter().filter_map(Content::as_text)),
+            Role::System => history.system.extend(texts(message)),
             Role::User => push_user(&mut history.turns, message),
             Role::Assistant => {
                 let results = message
@@ -55,12 +61,50 @@ pub(crate) fn shape(messages: &[Arc<Message>], form: Form) -> History<'_> {
                     .iter()
                     .map(|call| result_of(call, ids.next(&call.id), place, &mut results))
                     .collect();
-                history.turns.push(Turn::Assistant { message, results });
+                history.answer(message, results);
             }
             Role::Tool => {}
         }
     }
+    history.let_the_user_speak();
     history
+}
+
+/// What the message says; blank text is refused.
+pub(crate) fn texts(message: &Message) -> impl Iterator<Item = &str> {
+    message.content.iter().filter_map(Content::as_text).filter(|text| !text.trim().is_empty())
+}
+
+impl<'a> History<'a> {
+    fn answer(&mut self, message: &'a Message, results: Vec<ToolResult<'a>>) {
+        if results.is_empty() && texts(message).next().is_none() {
+            return;
+        }
+        self.let_the_user_speak();
+        self.turns.push(Turn::Assistant { message, results });
+    }
+
+    /// So that the model's turn is next. After a call it is.
+    fn let_the_user_speak(&mut self) {
+        match self.turns.last() {
+            None => self.turns.push(Turn::User(vec![&BEGINNING])),
+            Some(Turn::Assistant { results, .. }) if results.is_empty() => {
+                self.turns.push(Turn::User(vec![&GO_ON]));
+            }
+            Some(_) => {}
+        }
+    }
+
+    /// Whether the calls that are under way, if there are any, began with thinking: else it cannot be asked for now.
+    pub fn may_think(&self) -> bool {
+        let newest = self.turns.iter().rev().find_map(|turn| match turn {
+            Turn::Assistant { message, results } => Some((message, results)),
+            Turn::User(_) => None,
+        });
+        newest.is_none_or(|(message, results)| {
+            results.is_empty() || message.thinking_blocks.iter().any(Value::is_object)
+        })
+    }
 }
 
 type Results<'a> = HashMap<&'a str, VecDeque<(usize, &'a Message)>>;
@@ -76,19 +120,20 @@ fn results_by_call(messages: &[Arc<Message>]) -> Results<'_> {
 }
 
 fn push_user<'a>(turns: &mut Vec<Turn<'a>>, message: &'a Message) {
-    if message.content.iter().all(is_empty) {
+    let mut said = message.content.iter().filter(|piece| !is_blank(piece)).peekable();
+    if said.peek().is_none() {
         return;
     }
     if let Some(Turn::User(content)) = turns.last_mut() {
-        content.extend(&message.content);
+        content.extend(said);
     } else {
-        turns.push(Turn::User(message.content.iter().collect()));
+        turns.push(Turn::User(said.collect()));
     }
 }
 
-fn is_empty(piece: &Content) -> bool {
+fn is_blank(piece: &Content) -> bool {
     match piece {
-        Content::Text { text, .. } => text.is_empty(),
+        Content::Text { text, .. } => text.trim().is_empty(),
         Content::Image { image_urls, .. } => image_urls.is_empty(),
     }
 }
@@ -107,10 +152,9 @@ fn result_of<'a>(
     }
     let (name, arguments) = (tool_name(&call.name), Arguments::of(&call.arguments));
     let (texts, image_urls) = match found {
-        Some((_, message)) => (
-            message.content.iter().filter_map(Content::as_text).map(cut).collect(),
-            message.content.iter().flat_map(image_urls).collect(),
-        ),
+        Some((_, message)) => {
+            (texts(message).map(cut).collect(), message.content.iter().flat_map(image_urls).collect())
+        }
         None => (vec![Cow::Borrowed(LOST_RESULT)], Vec::new()),
     };
     ToolResult { id, name, arguments, texts, image_urls }
@@ -157,11 +201,13 @@ mod tests {
         Message { tool_call_id: Some(id.into()), ..Message::new(Role::Tool, text) }
     }
 
-    /// Role letters, and for each answer the texts of its results.
+    /// Role letters, and for each answer the texts of its results; in brackets what nobody has said.
     fn outline(messages: &[Message]) -> Vec<String> {
         let messages: Vec<_> = messages.iter().cloned().map(Arc::new).collect();
         let turns = shape(&messages, Form::Usual).turns;
         let text = |turn: &Turn<'_>| match turn {
+            Turn::User(content) if std::ptr::eq(content[0], &*BEGINNING) => "(begins)".to_owned(),
+            Turn::User(content) if std::ptr::eq(content[0], &*GO_ON) => "(goes on)".to_owned(),
             Turn::User(content) => format!("u{}", content.len()),
             Turn::Assistant { results, .. } => {
                 format!("a {}", results.iter().map(|r| r.texts.join("|")).collect::<Vec<_>>().join(","))
@@ -173,24 +219,25 @@ mod tests {
     #[test]
     fn results_follow_the_order_of_the_calls() {
         let messages = [asks(&["1", "2"]), result("2", "two"), result("1", "one")];
-        assert_eq!(outline(&messages), ["a one,two"]);
+        assert_eq!(outline(&messages), ["(begins)", "a one,two"]);
     }
 
     #[test]
     fn a_message_between_call_and_result_comes_after_the_result() {
         let messages = [asks(&["1"]), Message::new(Role::User, "wait"), result("1", "one")];
-        assert_eq!(outline(&messages), ["a one", "u1"]);
+        assert_eq!(outline(&messages), ["(begins)", "a one", "u1"]);
     }
 
     #[test]
     fn a_call_without_result_gets_a_note_and_a_stray_result_is_dropped() {
-        assert_eq!(outline(&[asks(&["1"]), result("9", "x")]), [format!("a {LOST_RESULT}")]);
+        let lost = format!("a {LOST_RESULT}");
+        assert_eq!(outline(&[asks(&["1"]), result("9", "x")]), ["(begins)", &lost]);
     }
 
     #[test]
     fn an_id_used_twice_pairs_in_order() {
         let messages = [asks(&["1"]), result("1", "a"), asks(&["1"]), result("1", "b")];
-        assert_eq!(outline(&messages), ["a a", "a b"]);
+        assert_eq!(outline(&messages), ["(begins)", "a a", "a b"]);
     }
 
     #[test]
@@ -198,8 +245,18 @@ mod tests {
         let empty = Message { role: Role::User, ..Message::default() };
         let image = Content::Image { cache_prompt: false, image_urls: Vec::new() };
         let blank = Message { content: vec![Content::text(""), image], ..empty.clone() };
-        assert_eq!(outline(&[empty.clone(), blank.clone()]), [""; 0]);
-        assert_eq!(outline(&[Message::new(Role::User, "a"), empty, asks(&[]), blank]), ["u1", "a "]);
+        assert_eq!(outline(&[empty.clone(), blank.clone()]), ["(begins)"]);
+        assert_eq!(outline(&[Message::new(Role::User, "a"), empty, asks(&[]), blank]), ["u1"]);
+    }
+
+    #[test]
+    fn user_and_model_take_turns_and_the_user_has_the_last_word() {
+        let said = || Message::new(Role::Assistant, "said");
+        assert_eq!(outline(&[said(), said()]), ["(begins)", "a ", "(goes on)", "a ", "(goes on)"]);
+        assert_eq!(
+            outline(&[said(), asks(&["1"]), said(), Message::new(Role::User, "a")])[3..],
+            ["a No result of this call is known.", "a ", "u1"]
+        );
     }
 
     #[test]

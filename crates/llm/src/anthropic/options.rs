@@ -13,11 +13,18 @@ const LEAST_BUDGET: u64 = 1024;
 /// Keys of the body that the user's extra body cannot replace.
 const OWN_KEYS: [&str; 5] = ["model", "messages", "system", "tools", "stream"];
 
-pub(super) fn options(llm: &LlmConfig, traits: &Traits, temperature: Option<f64>) -> Map<String, Value> {
+/// `may_think`: whether the history allows that thinking is asked for; a model that decides by itself takes any.
+pub(super) fn options(
+    llm: &LlmConfig,
+    traits: &Traits,
+    may_think: bool,
+    temperature: Option<f64>,
+) -> Map<String, Value> {
     let max_tokens = traits.max_output.unwrap_or(DEFAULT_OUTPUT_TOKENS);
     let mut options = Map::new();
     options.insert("max_tokens".to_owned(), max_tokens.into());
-    let thinking = thinking(llm, traits, max_tokens);
+    let may_think = may_think || traits.thinking == Thinking::Adaptive;
+    let thinking = thinking(llm, traits, max_tokens).filter(|_| may_think);
     let refused = thinking.is_some() || traits.sampling == Some(false);
     if let Some(thinking) = thinking {
         options.insert("thinking".to_owned(), thinking);

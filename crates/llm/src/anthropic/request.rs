@@ -54,6 +54,6 @@ pub(crate) fn body(
         messages: message::messages(&history, plan.traits.vision, cache_markers),
         tools: tools.collect(),
         stream: plan.stream,
-        options: options(llm, &plan.traits, tweaks.temperature(llm)),
+        options: options(llm, &plan.traits, history.may_think(), tweaks.temperature(llm)),
     })
 }

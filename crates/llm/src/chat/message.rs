@@ -6,7 +6,8 @@ use serde::Serialize;
 use serde_json::Value;
 use types::content::{Content, Message};
 
-use crate::history::{History, ToolResult, Turn, image_urls};
+use crate::call_ids::Form;
+use crate::history::{self, History, ToolResult, Turn, image_urls};
 use crate::images;
 use crate::provider::Provider;
 use crate::traits::Traits;
@@ -77,10 +78,16 @@ struct WireFunction<'a> {
     arguments: Cow<'a, str>,
 }
 
+/// A tool has said nothing, or nothing but images.
+const NO_TEXT: &str = "(no text)";
+/// Between results and a message of the user.
+const BRIDGE: &str = "I have seen the results.";
+
 /// How messages of one call are written.
 pub(super) struct Writer<'a> {
     pub traits: &'a Traits,
     pub provider: &'a Provider,
+    pub form: Form,
     pub cache_markers: bool,
 }
 
@@ -93,7 +100,7 @@ impl Writer<'_> {
         }
         for turn in &history.turns {
             match turn {
-                Turn::User(content) => messages.push(self.user(content)),
+                Turn::User(content) => self.push_user(self.user(content), &mut messages),
                 Turn::Assistant { message, results } => self.round(message, results, &mut messages),
             }
         }
@@ -124,19 +131,27 @@ impl Writer<'_> {
         if self.traits.vision && images.peek().is_some() {
             let mut blocks = vec![text_block(Cow::Borrowed(images::FROM_TOOLS))];
             blocks.extend(images.map(|url| self.image(url)));
-            messages.push(self.message("user", blocks));
+            self.push_user(self.message("user", blocks), messages);
         }
     }
 
+    /// After results Mistral's models take nothing but an answer, and nobody takes two messages of the user in a row.
+    fn push_user<'h>(&self, message: WireMessage<'h>, messages: &mut Vec<WireMessage<'h>>) {
+        let last = messages.last_mut();
+        if self.form == Form::Short && last.as_ref().is_some_and(|last| last.role == "tool") {
+            messages.push(self.message("assistant", vec![text_block(Cow::Borrowed(BRIDGE))]));
+        } else if let Some(last) = last.filter(|last| last.role == "user") {
+            last.extend(message);
+            return;
+        }
+        messages.push(message);
+    }
+
     fn assistant<'h>(&self, message: &'h Message, results: &[ToolResult<'h>]) -> WireMessage<'h> {
-        let texts = message.content.iter().filter_map(Content::as_text).filter(|text| !text.is_empty());
+        let texts = history::texts(message);
         let blocks: Vec<_> = texts.map(|text| text_block(Cow::Borrowed(text))).collect();
         let tool_calls: Vec<_> = results.iter().map(wire_call).collect();
-        let content = match (blocks.is_empty(), tool_calls.is_empty()) {
-            (true, false) => None,
-            (true, true) => Some(WireContent::Text(Cow::Borrowed(""))),
-            (false, _) => Some(self.content(blocks)),
-        };
+        let content = (!blocks.is_empty()).then(|| self.content(blocks));
         let reasoning_content = message.reasoning_content.as_deref();
         let resends_blocks = matches!(self.provider.prefix, "litellm_proxy" | "openhands");
         WireMessage {
@@ -152,6 +167,9 @@ impl Writer<'_> {
         let mut blocks: Vec<_> = result.texts.iter().cloned().map(text_block).collect();
         if !self.traits.vision {
             blocks.extend(result.image_urls.iter().map(|_| text_block(Cow::Borrowed(images::LEFT_OUT))));
+        }
+        if blocks.is_empty() {
+            blocks.push(text_block(Cow::Borrowed(NO_TEXT)));
         }
         WireMessage {
             tool_call_id: Some(result.id.clone()),
@@ -199,6 +217,24 @@ impl Writer<'_> {
         } else if let Some(WireContent::Blocks(blocks)) = &mut newest.content {
             blocks.last_mut().into_iter().for_each(mark_block);
         }
+    }
+}
+
+impl<'a> WireMessage<'a> {
+    /// What else the user has said.
+    fn extend(&mut self, other: Self) {
+        let parts = |content| match content {
+            None => Vec::new(),
+            Some(WireContent::Text(text)) => vec![text_block(text)],
+            Some(WireContent::Blocks(blocks)) => blocks,
+        };
+        let (own, more) = (self.content.take(), other.content);
+        self.content = match (own, more) {
+            (Some(WireContent::Text(own)), Some(WireContent::Text(more))) => {
+                Some(WireContent::Text(Cow::Owned([&own, "\n", &more].concat())))
+            }
+            (own, more) => Some(WireContent::Blocks(parts(own).into_iter().chain(parts(more)).collect())),
+        };
     }
 }
 

@@ -34,10 +34,11 @@ pub(crate) fn body(
     request: &ModelRequest,
     tweaks: Tweaks,
 ) -> serde_json::Result<Vec<u8>> {
-    let history = shape(&request.messages, Form::of(&plan.route.model));
+    let form = Form::of(&plan.route.model);
+    let history = shape(&request.messages, form);
     let provider = plan.route.provider;
     let cache_markers = plan.traits.cache_markers && !tweaks.without_cache_markers;
-    let writer = Writer { traits: &plan.traits, provider, cache_markers };
+    let writer = Writer { traits: &plan.traits, provider, form, cache_markers };
     let mut options = options(llm, provider, &plan.traits, &plan.session, tweaks.temperature(llm));
     if plan.stream {
         options.insert("stream".to_owned(), true.into());

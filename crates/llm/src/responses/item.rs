@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::Serialize;
 use types::content::{Content, Message};
 
-use crate::history::{History, ToolResult, Turn, image_urls};
+use crate::history::{self, History, ToolResult, Turn, image_urls};
 use crate::images;
 
 #[derive(Serialize)]
@@ -49,8 +49,7 @@ fn user<'h>(content: &[&'h Content], vision: bool) -> Item<'h> {
 }
 
 fn assistant<'h>(message: &'h Message, results: &[ToolResult<'h>], items: &mut Vec<Item<'h>>) {
-    let texts = message.content.iter().filter_map(Content::as_text).filter(|text| !text.is_empty());
-    let parts: Vec<_> = texts.map(|text| Part::OutputText { text }).collect();
+    let parts: Vec<_> = history::texts(message).map(|text| Part::OutputText { text }).collect();
     if !parts.is_empty() {
         items.push(Item::Message { role: "assistant", content: parts });
     }

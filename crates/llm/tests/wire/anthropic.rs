@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use types::agent::LlmConfig;
-use types::content::joined_text;
+use types::content::{Message, Role, joined_text};
 
 use super::fake::{FakeModel, Turn, ask, calls, messages, result, user};
 
@@ -91,4 +91,29 @@ async fn arguments_that_are_no_object_are_shown_to_the_model() {
     assert_eq!(blocks[0]["input"], json!({"unreadable_arguments": "{\"a\""}));
     assert_eq!(blocks[1]["input"], json!({}));
     assert_eq!(blocks[2]["input"], json!({"unreadable_arguments": "[1]"}));
+}
+
+/// "Expected `thinking` or `redacted_thinking`, but found `tool_use`": after a change of the model nothing can be done about it.
+#[tokio::test]
+async fn thinking_is_not_asked_for_in_a_round_that_began_without() {
+    let turn = || Turn::ok(&messages(json!([{"type": "text", "text": "hi"}])));
+    let fake = FakeModel::start([turn(), turn(), turn()]).await;
+    let llm = LlmConfig { extended_thinking_budget: Some(2048), ..fake.llm(SONNET) };
+    let block = json!({"type": "thinking", "thinking": "hm", "signature": "s"});
+    let thoughtful = Message { thinking_blocks: vec![block], ..calls(&["1"]) };
+    for round in [
+        vec![user("go"), calls(&["1"]), result("1", "one")],
+        vec![user("go"), thoughtful, result("1", "one")],
+        vec![
+            user("go"),
+            calls(&["1"]),
+            result("1", "one"),
+            Message::new(Role::Assistant, "done"),
+            user("more"),
+        ],
+    ] {
+        ask(&llm, round).await.unwrap();
+    }
+    let thinks: Vec<_> = fake.asked().iter().map(|asked| asked.body.get("thinking").is_some()).collect();
+    assert_eq!(thinks, [false, true, true]);
 }
