@@ -1,5 +1,6 @@
 //! A real nats-server of a test's own: on a free port of loopback, its data in a temporary folder.
 
+use std::fs::File;
 use std::io;
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -147,8 +148,10 @@ pub(crate) fn program() -> PathBuf {
 }
 
 fn spawn(folder: &Path) -> io::Result<Child> {
-    let log = std::fs::File::create(folder.join("server.log"))?;
+    let log = File::options().create(true).append(true).open(folder.join("server.log"))?;
     let mut command = Command::new(program());
+    // Where its configuration names others.
+    command.current_dir(folder);
     command.arg("-c").arg(folder.join("nats.conf")).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
     command.spawn().map_err(|error| {
         let hint = "tests/nats/environment.sh fetches it";
