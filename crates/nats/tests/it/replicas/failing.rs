@@ -1,22 +1,27 @@
-//! One server at a time is killed under whoever writes and reads.
+//! One server at a time is killed under whoever writes and reads; and two stand still.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use ports::Change;
+use futures_util::{FutureExt, StreamExt};
+use ports::{Change, Error};
 use testing::within;
 use tokio::task::JoinHandle;
+use types::Seq;
 use types::buckets::SANDBOXES;
 use types::subjects::store;
 
 use super::users::Known;
 use super::{ELECTED, Three};
-use crate::common::next;
+use crate::common::{append, log, next, texts};
 
 /// Records that are stored after a server has failed: so many that it is not missed.
 const WITHOUT_IT: u64 = 50;
+const LOG: &str = "a";
+/// More than a message holds.
+const LARGE: usize = 700 << 10;
 
 /// Users of all kinds, on connections of their own to each of the servers.
 struct Scene {
@@ -84,6 +89,34 @@ async fn of_three_servers_one_at_a_time_may_die_and_nothing_is_lost_doubled_or_r
         println!("without {index}: goes on after {took:.1?}; whole again after {:.1?}", began.elapsed());
     }
     scene.ends_well().await;
+}
+
+/// A leader that is alone says of the same piece that it has it already.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_record_is_stored_before_two_servers_have_its_body() {
+    let three = Three::start().await;
+    let first = three.connection().await;
+    let leader = three.leader_of(&first, store::BODY_STREAM).await;
+    let ports = three.connection_to(leader).await.control().await.unwrap();
+    let listening = async_nats::connect(three.servers[leader].url()).await.unwrap();
+    let mut records = listening.subscribe(store::ALL_EVENTS).await.unwrap();
+    listening.flush().await.unwrap();
+    let others = || three.servers.iter().enumerate().filter(|(index, _)| *index != leader);
+    others().for_each(|(_, other)| other.stand_still());
+    let large = "x".repeat(LARGE);
+    for _ in 0..2 {
+        let stored = append(&ports, LOG, Seq::ZERO, &[&large]).await;
+        assert!(matches!(stored, Err(Error::Unavailable(_))), "{stored:?}");
+    }
+    assert!(records.next().now_or_never().is_none(), "its body may be lost");
+    others().for_each(|(_, other)| other.go_on());
+    let stored = async || {
+        // Perhaps it has been since the last try.
+        let _ = append(&ports, LOG, Seq::ZERO, &[&large]).await;
+        ports.log.tail(&log(LOG)).await.ok().filter(|tail| *tail > Seq::ZERO)
+    };
+    within(ELECTED, "the record", stored).await;
+    assert_eq!(texts(&ports, LOG).await, [large]);
 }
 
 /// What a leader has stored when it dies, it may have published to nobody.
