@@ -188,6 +188,12 @@ impl Cluster {
 }
 
 impl Gateway {
+    /// Of this one alone.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
     fn start(mut command: Command, port: u16) -> Self {
         command.args(["gateway", "--host", "127.0.0.1", "--port", &port.to_string()]);
         let (process, url) = until_ready(command);
