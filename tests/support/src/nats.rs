@@ -7,14 +7,18 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
 use tempfile::TempDir;
 
-use crate::PATIENCE;
+use crate::process::signal;
+use crate::{PATIENCE, within};
 
 /// Dropping it kills the server and removes its data.
 pub struct Nats {
     folder: TempDir,
     port: u16,
+    /// Where it tells of itself, if it does.
+    monitor: Option<u16>,
     child: Child,
 }
 
@@ -41,6 +45,10 @@ impl Nats {
     /// When it does not start.
     #[must_use]
     pub fn launch(configuration: &str) -> Self {
+        Self::launch_with(configuration, None)
+    }
+
+    fn launch_with(configuration: &str, monitor: Option<u16>) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let port = free_port().expect("a free port");
         let store = folder.path().join("jetstream");
@@ -49,7 +57,7 @@ impl Nats {
         );
         std::fs::write(folder.path().join("nats.conf"), text).expect("the configuration is written");
         let child = spawn(folder.path()).expect("nats-server starts");
-        let server = Self { folder, port, child };
+        let server = Self { folder, port, monitor, child };
         server.until_up();
         server
     }
@@ -71,7 +79,9 @@ impl Nats {
         let routes = routes.join(", ");
         let servers = addresses.iter().enumerate().map(|(number, address)| {
             let cluster = format!("cluster {{ name: test, listen: {address:?}, routes: [{routes}] }}");
-            Self::launch(&format!("server_name: server_{number}\n{cluster}\n{configuration}"))
+            let monitor = free_port().expect("a free port");
+            let own = format!("server_name: server_{number}\nhttp: \"127.0.0.1:{monitor}\"\n{cluster}");
+            Self::launch_with(&format!("{own}\n{configuration}"), Some(monitor))
         });
         servers.collect()
     }
@@ -114,6 +124,28 @@ impl Nats {
         self.end();
         self.child = spawn(self.folder.path()).expect("nats-server starts");
         self.until_up();
+    }
+
+    /// SIGSTOP: it keeps its connections, and says nothing until it is to go on.
+    pub fn stand_still(&self) {
+        signal(self.pid(), Signal::STOP);
+    }
+
+    pub fn go_on(&self) {
+        signal(self.pid(), Signal::CONT);
+    }
+
+    /// Of one of three: waits until it has what the others have.
+    ///
+    /// # Panics
+    /// When it does not get it in time.
+    pub async fn catches_up(&self) {
+        let url = format!("http://127.0.0.1:{}/healthz", self.monitor.expect("one of three"));
+        within(3 * PATIENCE, "a server has what the others have", async || {
+            let answer = reqwest::get(&url).await.ok()?;
+            answer.status().is_success().then_some(())
+        })
+        .await;
     }
 
     fn end(&mut self) {
