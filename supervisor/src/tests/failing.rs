@@ -195,8 +195,9 @@ async fn a_sign_of_life_that_is_seen_late_answers_nobody_who_may_have_come_after
     // Its last renewal is seen by the look that the wake brings about.
     world.lease("a", 1, 0).await;
     world.want("a", Want::Running, 2).await;
-    supervisor.settle(world.start + 12 * SECOND).await;
-    supervisor.settle(world.start + 29 * SECOND).await;
+    for seconds in [12, 18, 24, 29] {
+        supervisor.settle(world.start + seconds * SECOND).await;
+    }
     assert_eq!(world.failure().await.unwrap().answers, 1);
 }
 
