@@ -111,11 +111,15 @@ async fn serve(options: &Options, settings: &Settings, cluster: &settings::Clust
         serving::control(&config, conversations_path, worktree_root, mode, budget, outbound, webhooks);
     let config = serving::checked(config)?;
     let connection = super::connect(cluster, "gateway").await?;
-    let setting_up = super::ready(&stop, async || connection.set_up_on(cluster.nats_replicas).await);
-    let Some(()) = setting_up.await? else { return Ok(()) };
-    let books = books(cluster, &metrics, connection.control().await?.kv);
+    let setting_up = super::ready(&stop, async || {
+        connection.set_up_on(cluster.nats_replicas).await?;
+        connection.control().await
+    });
+    let Some(ports) = setting_up.await? else { return Ok(()) };
+    let books = books(cluster, &metrics, ports.kv);
     // What the control plane stores for a sandbox counts as what its worker does.
-    let ports = connection.control_at_cost(books.clone()).await?;
+    let charging = super::ready(&stop, async || connection.control_at_cost(books.clone()).await);
+    let Some(ports) = charging.await? else { return Ok(()) };
     let shown = listener::open(cluster.metrics_address, &metrics, &connection).await?;
     // What workers are answered on ends last: as long as clients are served, somebody stores what their workers do.
     let desks = Tasks::default();
@@ -149,7 +153,10 @@ async fn serve(options: &Options, settings: &Settings, cluster: &settings::Clust
         let bound = listener.local_addr()?;
         banner::of_gateway(bound, settings);
         let control = Control::start(control, &ports, vault, stop.child_token(), &desks).await;
-        let control = control.context("the stored conversations cannot be read")?;
+        let control = match control {
+            Err(_) if stop.is_cancelled() => return Ok(()),
+            control => control.context("the stored conversations cannot be read")?,
+        };
         gateway::run(config, &ports, control, listener, &stop).await?;
         anyhow::Ok(())
     };

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use ports::{Error, Ports};
@@ -67,7 +67,8 @@ async fn supervise(settings: &Settings, cluster: &Cluster) -> anyhow::Result<()>
     let connection = super::connect(cluster, "supervisor").await?;
     let asking = super::ready(&stop, async || Ok((connection.control().await?, connection.mark().await?)));
     let Some((ports, mark)) = asking.await? else { return Ok(()) };
-    let driver = driver(settings, cluster, mark, &ports).await?;
+    let making = stop.run_until_cancelled(driver(settings, cluster, mark, &ports));
+    let Some(driver) = making.await.transpose()? else { return Ok(()) };
     let metrics = Metrics::of_supervisor();
     let listener = listener::open(cluster.metrics_address, &metrics, &connection).await?;
     let config = supervisor::Cluster {
@@ -105,6 +106,7 @@ async fn driver(
         })),
         settings::Driver::Docker => {
             let config = docker::Config { mark: Some(mark), ..containers(cluster, worker) };
+            until_there(&config).await.context("the container service cannot be used")?;
             let containers =
                 Containers::connect(config).await.context("the container service cannot be used")?;
             if containers.has_no_files().await && !ports.kv.list(ALLOCATIONS).await?.is_empty() {
@@ -116,6 +118,22 @@ async fn driver(
             Arc::new(containers)
         }
     })
+}
+
+/// Until the container service answers: it may start later, or be away for a while.
+async fn until_there(config: &docker::Config) -> ports::Result<()> {
+    let (mut pauses, mut say) = (super::PAUSES, Instant::now());
+    loop {
+        match docker::answers(config).await {
+            Err(error @ Error::Unavailable(_)) if say <= Instant::now() => {
+                tracing::warn!(%error, "waiting for the container service");
+                say = Instant::now() + super::SAYING;
+            }
+            Err(Error::Unavailable(_)) => {}
+            other => return other,
+        }
+        tokio::time::sleep(pauses.pause()).await;
+    }
 }
 
 /// What workers are told.

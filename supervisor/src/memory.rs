@@ -21,7 +21,9 @@ pub struct Memory {
     pub course: Course,
     /// The newest incarnation seen alive.
     pub seen: Option<Epoch>,
-    /// The newest incarnation that had its lease, and the newest wake then.
+    /// The newest wake when it was looked at last.
+    pub woken: u64,
+    /// The newest incarnation that had its lease, and a wake that came before that.
     lived: Option<(Epoch, u64)>,
     /// The revision of what is wanted.
     wanted: Unchanged<Option<u64>>,
@@ -67,12 +69,12 @@ impl Memory {
         self.retry_at.map_or(Duration::ZERO, |at| at.saturating_duration_since(now))
     }
 
-    /// The worker of the view has its lease.
-    pub fn lives(&mut self, view: &View) {
-        self.lived = Some((view.epoch(), view.wakes()));
+    /// The worker of an incarnation has shown life since it was looked at last. Whoever has woken it since then may have come later.
+    pub fn lives(&mut self, epoch: Epoch) {
+        self.lived = Some((epoch, self.woken));
     }
 
-    /// The newest wake that a failure of an incarnation answers: not those that had come after it had lived.
+    /// The newest wake that a failure of an incarnation answers: none that may have come after it had lived.
     pub fn answered(&self, epoch: Epoch, view: &View) -> u64 {
         self.lived.filter(|(lived, _)| *lived == epoch).map_or_else(|| view.wakes(), |(_, wakes)| wakes)
     }

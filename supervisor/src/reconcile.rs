@@ -54,7 +54,7 @@ pub struct Reconciler {
     erasures: HashSet<task::Id>,
     steps: JoinSet<(SandboxId, Memory)>,
     queues: Queues,
-    /// What was left of the limits at the last look.
+    /// What the last look has left of the limits.
     room: Headroom,
     driver_is_away: bool,
     deputies: Deputies,
@@ -153,7 +153,6 @@ impl Reconciler {
         if room.has_grown_since(&self.room) {
             self.queues.next.add(self.queues.room.iter().cloned().collect());
         }
-        self.room = room.clone();
         let for_pool = room.left().saturating_sub(self.about_to_be_granted());
         if pool::fill(&actor, self.all_views(), self.rules.warm_workers, for_pool, now).await? {
             self.queues.all = None;
@@ -161,6 +160,7 @@ impl Reconciler {
         for sandbox in looked_at {
             self.attend(&sandbox, &mut room, now);
         }
+        self.room = room;
         Ok(self.queues.left(now.instant))
     }
 
@@ -302,8 +302,9 @@ impl Reconciler {
         let newest = view.newest_instance().map(|found| found.state);
         let is_alive = !self.rules.leases || memory.pulse.is_fresh();
         if is_alive && newest == Some(InstanceState::Running) {
-            memory.lives(view);
+            memory.lives(view.epoch());
         }
+        memory.woken = view.wakes();
         memory.seen = view.newest_instance().map(|found| found.instance.epoch).or(memory.seen);
         let circumstances = Circumstances {
             sign,

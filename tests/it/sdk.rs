@@ -22,20 +22,24 @@ pub fn python() -> Vec<String> {
     command.split_whitespace().map(str::to_owned).collect()
 }
 
-/// The scenario's text goes in on standard input: in a changed root the file could not be seen.
 async fn passes(scenario: &str, key: Option<&str>) {
     let start = Start::new(env!("CARGO_BIN_EXE_manyhands"));
     let server = match key {
         Some(key) => start.with_key(key).with("OH_SECRET_KEY", SECRET).start(),
         None => start.start(),
     };
+    passes_on(&server.url, scenario, key).await;
+}
+
+/// On a server that runs. The scenario's text goes in on standard input: in a changed root the file could not be seen.
+pub async fn passes_on(url: &str, scenario: &str, key: Option<&str>) {
     let model = Model::start(0, Vec::new()).await.unwrap();
     let work = tempfile::tempdir().unwrap();
     let python = python();
     let mut command = Command::new(&python[0]);
     command
         .args(&python[1..])
-        .args(["-", scenario, &server.url, key.unwrap_or("-"), &model.base_url()])
+        .args(["-", scenario, url, key.unwrap_or("-"), &model.base_url()])
         .arg(work.path());
     let mut process = command
         .stdin(Stdio::piped())

@@ -39,7 +39,9 @@ pub mod workspaces;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
+use ports::retry::{Backoff, while_unavailable};
 use ports::rpc::Server;
 use ports::{Ports, Turns};
 use readmodel::bashlog::Tails;
@@ -70,6 +72,10 @@ use webhooks::Webhooks;
 /// Conversations that a tenant has copied at once.
 const COPIES: usize = 8;
 
+/// How long a store that goes away while it is read is waited for at start.
+const PATIENCE: Duration = Duration::from_secs(120);
+const PAUSES: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(2));
+
 /// The control plane of one process. Cheap to clone.
 #[derive(Clone)]
 pub struct Control {
@@ -90,11 +96,12 @@ pub struct Control {
 }
 
 impl Control {
-    /// Loads what is stored and closes the runs that lost their workers, until `drain` is cancelled. Workers are answered on
+    /// Loads what is stored and closes the runs that lost their workers, until `drain` is cancelled. Where the store goes away
+    /// meanwhile, which takes as long as there is much, it is waited for. Workers are answered on
     /// `desks`, to be ended when nobody waits for anything any more: what clients have asked for may need a worker to its end.
     ///
     /// # Errors
-    /// When the store cannot be read, or nothing can be heard.
+    /// When the store cannot be read, or nothing can be heard; also when it is time to end before that.
     pub async fn start(
         config: Config,
         ports: &Ports,
@@ -104,7 +111,8 @@ impl Control {
     ) -> ports::Result<Self> {
         let tasks = &Tasks::until(drain);
         tasks.end_with(desks);
-        let index = &Index::start(ports, &desks.tracker, &desks.drain).await?;
+        let (tracker, drain) = (&desks.tracker, &desks.drain);
+        let index = &patiently(tasks, || Index::start(ports, tracker, drain)).await?;
         let (outbound, github_url, work) =
             (config.outbound.clone(), config.github_url.clone(), config.metrics.clone());
         let openai = config.openai.clone();
@@ -116,7 +124,7 @@ impl Control {
         let models = Models::new(&config, ports, vault.clone(), index, desks);
         let server = Server::new(ports.bus.clone(), desks.tracker.clone(), desks.drain.clone());
         let server = server.watched(watched(config.calls.clone()));
-        records.clone().serve(&server).await?;
+        patiently(tasks, || records.clone().serve(&server)).await?;
         let is_cluster = matches!(config.mode, Mode::Cluster(_));
         let (workers, settled) = match config.mode {
             Mode::Single => {
@@ -125,7 +133,7 @@ impl Control {
                 (workers, settled)
             }
             Mode::Cluster(cluster) => {
-                models.clone().serve(&server).await?;
+                patiently(tasks, || models.clone().serve(&server)).await?;
                 tasks.spawn_vital("sweeping sums", models.clone().keep_swept(ports.kv.clone()));
                 let fleet = Arc::new(Fleet::start(cluster, ports, index, desks).await?);
                 let workers = Workers::new(ports.bus.clone(), fleet.clone());
@@ -204,4 +212,26 @@ impl Control {
             settled,
         })
     }
+}
+
+/// What `attempt` makes as soon as the store is there.
+///
+/// # Errors
+/// Its own, and that the server ends.
+async fn patiently<T, A: Future<Output = ports::Result<T>>>(
+    tasks: &Tasks,
+    mut attempt: impl FnMut() -> A,
+) -> ports::Result<T> {
+    let told = || {
+        let attempt = attempt();
+        async {
+            let outcome = attempt.await;
+            if let Err(error @ ports::Error::Unavailable(_)) = &outcome {
+                tracing::warn!(%error, "the store went away during the start, trying again");
+            }
+            outcome
+        }
+    };
+    let made = tasks.drain.run_until_cancelled(while_unavailable(PAUSES, PATIENCE, told));
+    made.await.unwrap_or_else(|| Err(ports::Error::Unavailable("the server ends".to_owned())))
 }

@@ -157,6 +157,7 @@ fn gateway() -> Permissions {
         subjects::answers(Every, Every, "*"),
         subjects::ALL_STORED.to_owned(),
         store::ALL_CHANGES.to_owned(),
+        store::ALL_ELECTIONS.to_owned(),
         below(&Role::Gateway.inbox_prefix()),
     ];
     let mut permissions = Permissions::new(publish, subscribe);
@@ -182,6 +183,7 @@ fn supervisor() -> Permissions {
     let subscribe = vec![
         store::changes(SANDBOXES),
         store::changes(LEASES),
+        store::ALL_ELECTIONS.to_owned(),
         subjects::answers(Every, Every, RestCall::NAME),
         subjects::answers(Every, Every, Renewal::NAME),
         below(&Role::Supervisor.inbox_prefix()),

@@ -101,7 +101,7 @@ impl Direct {
     /// Stores a piece of a body.
     ///
     /// # Errors
-    /// `Conflict` where it is there.
+    /// `Conflict` where it is there, also if the leader that has it dies now; `Unavailable` while that is not so yet.
     pub async fn put_new_piece(
         &self,
         log: &LogId,
@@ -110,7 +110,15 @@ impl Direct {
         piece: Bytes,
     ) -> std::result::Result<(), Unstored> {
         let subject = store::piece(log, digest, index);
-        self.jetstream.try_to_store(&subject, Some(0), Default::default(), piece).await.map(|_| ())
+        let stored = self.jetstream.try_to_store(&subject, Some(0), Default::default(), piece).await;
+        if let Err(Unstored::Surely(Error::Conflict { .. })) = &stored {
+            let there = self.jetstream.last(StreamFilter { stream: BODY_STREAM, subject: &subject }).await;
+            if there.map_err(Unstored::Surely)?.is_none() {
+                let why = "the servers have not agreed on a piece of a body yet".to_owned();
+                return Err(Unstored::Surely(Error::Unavailable(why)));
+            }
+        }
+        stored.map(|_| ())
     }
 }
 

@@ -66,7 +66,7 @@ pub async fn connect(options: Options) -> Result<Connection, Error> {
     let urls = options.urls.join(", ");
     let (deadline, mut is_told) = (Instant::now() + START, false);
     let mut pauses = PAUSES;
-    let (client, mut status) = loop {
+    let (client, mut status, news) = loop {
         let error = match try_connect(&options, &credentials).await? {
             Ok(connected) => break connected,
             Err(error) => error,
@@ -103,15 +103,17 @@ pub async fn connect(options: Options) -> Result<Connection, Error> {
     if !connected.is_ok_and(|connected| connected.is_ok()) {
         return Err(Error::Unreachable { urls, reason: "the connection was lost at once".to_owned() });
     }
-    let link = Link { client, status, nobody: subjects::nobody() };
-    Ok(Connection { link, credentials })
+    let link = Link { client, status, nobody: subjects::nobody(), leaders: Arc::default() };
+    Ok(Connection { link, credentials, news })
 }
 
-type Attempt = Result<(Client, watch::Receiver<Status>), async_nats::ConnectError>;
+type News = Arc<watch::Sender<Status>>;
+type Attempt = Result<(Client, watch::Receiver<Status>, News), async_nats::ConnectError>;
 
 async fn try_connect(options: &Options, credentials: &Renewable) -> Result<Attempt, Error> {
     let (news, status) = watch::channel(Status::default());
     let news = Arc::new(news);
+    let noted = news.clone();
     let mut client = match options.credentials {
         Some(_) => {
             let credentials = credentials.clone();
@@ -137,10 +139,10 @@ async fn try_connect(options: &Options, credentials: &Renewable) -> Result<Attem
         .subscription_capacity(CAPACITY)
         .reconnect_delay_callback(|attempt| PAUSES.after(attempt))
         .event_callback(move |event| {
-            note(&news, &event);
+            note(&noted, &event);
             std::future::ready(())
         });
-    Ok(client.connect(&options.urls).await.map(|client| (client, status)))
+    Ok(client.connect(&options.urls).await.map(|client| (client, status, news)))
 }
 
 fn note(news: &watch::Sender<Status>, event: &Event) {

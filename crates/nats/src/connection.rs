@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use ports::storage::{Ledger, Storage};
 use ports::{Kv, Ports};
+use tokio::sync::watch;
 use types::placement::Credentials;
 use types::{Epoch, SandboxId, subjects};
 
@@ -14,7 +15,7 @@ use crate::connect::Renewable;
 use crate::error::Error;
 use crate::jetstream::JetStream;
 use crate::kv::NatsKv;
-use crate::link::{Link, PATIENCE};
+use crate::link::{Link, PATIENCE, Status};
 use crate::log::NatsLog;
 use crate::probe::{self, Probe};
 use crate::removal::Turns;
@@ -29,6 +30,7 @@ const PAGE_BYTES: usize = 4 << 20;
 pub struct Connection {
     pub(crate) link: Link,
     pub(crate) credentials: Renewable,
+    pub(crate) news: Arc<watch::Sender<Status>>,
 }
 
 impl Connection {
@@ -174,6 +176,7 @@ impl Connection {
 
     async fn direct(&self, page_bytes: usize) -> Result<Direct, Error> {
         let jetstream = self.jetstream();
+        self.link.heed_leaders(&self.news).await?;
         let layout = set_up::layout(&jetstream).await?;
         Ok(Direct { jetstream, layout, page_bytes, turns: Turns::default() })
     }

@@ -19,6 +19,9 @@ const EXPECTED_LAST: &str = "Nats-Expected-Last-Subject-Sequence";
 /// How long a purge or a change of a stream may take.
 const ADMINISTRATION: Duration = Duration::from_secs(20);
 
+/// What is asked of the leader one by one where a follower has ended a page.
+const MISSED: usize = 16;
+
 #[derive(Clone)]
 pub struct JetStream {
     pub link: Link,
@@ -113,8 +116,8 @@ impl JetStream {
     }
 
     /// Up to `limit` messages at or after the position `from`, and about `max_bytes` of them, but at least one
-    /// if there is one. A replica that lags behind may be asked, so a page may end early; that it is empty is what
-    /// the leader says.
+    /// if there is one. A replica may be asked that lags behind, so a page may end early; and it may still have what has been
+    /// removed: with what a page begins, if with anything, the leader says.
     pub async fn page(
         &self,
         filter: StreamFilter<'_>,
@@ -122,11 +125,41 @@ impl JetStream {
         limit: usize,
         max_bytes: usize,
     ) -> Result<Vec<Raw>> {
-        let page = self.page_of_any(filter, from, limit, max_bytes).await?;
-        if !page.is_empty() {
-            return Ok(page);
+        let page = self.page_of_any(filter, from, limit, max_bytes);
+        if !self.link.has_several_servers() {
+            let page = page.await?;
+            return if page.is_empty() {
+                self.next(filter, from).await.map(Vec::from_iter)
+            } else {
+                Ok(page)
+            };
         }
-        Ok(self.next(filter, from).await?.into_iter().collect())
+        let (mut page, first) = tokio::try_join!(page, self.next(filter, from))?;
+        let Some(first) = first else { return Ok(Vec::new()) };
+        page.retain(|raw| raw.seq >= first.seq);
+        if page.first().is_none_or(|raw| raw.seq != first.seq) {
+            page = vec![first];
+        }
+        self.complete(filter, &mut page, limit, max_bytes).await?;
+        Ok(page)
+    }
+
+    /// Adds what a follower did not have yet, if that is not much.
+    async fn complete(
+        &self,
+        filter: StreamFilter<'_>,
+        page: &mut Vec<Raw>,
+        limit: usize,
+        max_bytes: usize,
+    ) -> Result<()> {
+        for _ in 0..MISSED {
+            let bytes: usize = page.iter().map(|raw| raw.payload.len()).sum();
+            let last = page.last().filter(|_| page.len() < limit && bytes < max_bytes / 2);
+            let Some(last) = last else { break };
+            let Some(next) = self.next(filter, last.seq + 1).await? else { break };
+            page.push(next);
+        }
+        Ok(())
     }
 
     /// The same as any replica knows it: it may be empty because that one lags behind.
@@ -157,7 +190,9 @@ impl JetStream {
         stream: &str,
         body: &Value,
     ) -> Result<std::result::Result<Option<Raw>, ApiError>> {
-        match self.api(&store::message_get(stream), body).await? {
+        let call = store::message_get(stream);
+        let ask = || self.api(&call, body);
+        match self.link.ask_leader(ask).await? {
             Ok(mut answer) => {
                 let message = answer.get_mut("message").map(Value::take).unwrap_or_default();
                 Raw::told(serde_json::from_value(message).map_err(not_understood)?).map(|raw| Ok(Some(raw)))

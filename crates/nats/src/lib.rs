@@ -19,6 +19,7 @@ mod error;
 mod jetstream;
 mod kv;
 mod layout;
+mod leaders;
 mod link;
 mod log;
 mod message;

@@ -2,6 +2,7 @@
 //! missed is known.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::client::{PublishErrorKind, Request, RequestErrorKind};
@@ -10,6 +11,9 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use ports::{Error, Result};
 use tokio::sync::watch;
+use types::subjects;
+
+use crate::leaders::Leaders;
 
 /// How long a server that is connected may take to answer.
 pub const PATIENCE: Duration = Duration::from_secs(5);
@@ -24,6 +28,8 @@ pub struct Status {
     pub losses: u64,
     /// How often messages for this client may have been dropped.
     pub gaps: u64,
+    /// How often a stream got another leader: what the one before has stored last it may have told nobody.
+    pub elections: u64,
 }
 
 #[derive(Clone)]
@@ -32,6 +38,7 @@ pub struct Link {
     pub status: watch::Receiver<Status>,
     /// A subject this client may publish to and nobody listens on: see [`Link::round_trip`].
     pub nobody: String,
+    pub leaders: Arc<Leaders>,
 }
 
 /// Messages, and the news of the connection since before the first of them.
@@ -39,8 +46,17 @@ pub struct Subscribed {
     pub link: Link,
     pub messages: Subscriber,
     pub status: watch::Receiver<Status>,
-    /// [`Status::gaps`] at the beginning.
-    pub gaps: u64,
+    /// Whether it is what streams publish.
+    pub is_of_streams: bool,
+    /// [`Subscribed::missed`] at the beginning.
+    pub known: u64,
+}
+
+impl Subscribed {
+    /// How often something may have been missed.
+    pub fn missed(status: &Status, is_of_streams: bool) -> u64 {
+        if is_of_streams { status.gaps + status.elections } else { status.gaps }
+    }
 }
 
 impl Link {
@@ -121,7 +137,8 @@ impl Link {
     /// What is published anywhere after this returns is seen.
     pub async fn listen(&self, pattern: &str, group: Option<&str>) -> Result<Subscribed> {
         let status = self.status.clone();
-        let gaps = status.borrow().gaps;
+        let is_of_streams = pattern.starts_with(subjects::PUBLISHED);
+        let known = Subscribed::missed(&status.borrow(), is_of_streams);
         let subscribed = self.in_time(PATIENCE, async {
             match group {
                 Some(group) => self.client.queue_subscribe(pattern.to_owned(), group.to_owned()).await,
@@ -130,7 +147,7 @@ impl Link {
         });
         let messages = subscribed.await?.map_err(|error| Error::Internal(format!("{pattern:?}: {error}")))?;
         self.round_trip().await?;
-        Ok(Subscribed { link: self.clone(), messages, status, gaps })
+        Ok(Subscribed { link: self.clone(), messages, status, is_of_streams, known })
     }
 
     /// Returns when the server has seen everything sent before: it answers requests to nobody by itself.

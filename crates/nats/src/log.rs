@@ -1,10 +1,12 @@
 //! The port of logs, on streams.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use ports::{Appended, Error, EventLog, Extent, Record, Result};
+use tokio::time::{Instant, sleep};
 use types::{BashScope, LogId, SandboxId, Seq};
 
 use crate::archive::Archive;
@@ -20,6 +22,10 @@ const OVERHEAD: usize = 64 << 10;
 const PAGE_BYTES: usize = 8 << 20;
 /// The most messages of one read.
 const PAGE: usize = 1_000;
+
+/// What several servers may take to agree on a message that one of them has.
+const UNDER_WAY: Duration = Duration::from_secs(2);
+const AGAIN: Duration = Duration::from_millis(5);
 
 /// Logs as messages, several records each.
 pub struct NatsLog {
@@ -38,14 +44,24 @@ impl EventLog for NatsLog {
                 tail => Err(Error::Conflict { tail: Some(tail) }),
             };
         }
-        let stored = match message::ending_at(after) {
-            Some(last) => self.store(log, last, &records).await,
-            None => Err(Error::Conflict { tail: None }),
+        let Some(last) = message::ending_at(after) else {
+            return Err(Error::Conflict { tail: Some(self.tail(log).await?) });
         };
-        match stored {
-            Ok(number) => Ok(Appended { seqs: message::positions(number, records.len()).collect() }),
-            Err(Error::Conflict { .. }) => Err(Error::Conflict { tail: Some(self.tail(log).await?) }),
-            Err(error) => Err(error),
+        let deadline = Instant::now() + UNDER_WAY;
+        loop {
+            match self.store(log, last, &records).await {
+                Ok(number) => {
+                    return Ok(Appended { seqs: message::positions(number, records.len()).collect() });
+                }
+                Err(Error::Conflict { .. }) => {}
+                Err(error) => return Err(error),
+            }
+            let tail = self.tail(log).await?;
+            // Servers that stand in for each other refuse what comes after a message that they have not agreed on yet.
+            if tail != after || Instant::now() > deadline {
+                return Err(Error::Conflict { tail: Some(tail) });
+            }
+            sleep(AGAIN).await;
         }
     }
 

@@ -10,7 +10,7 @@ use ports::feed::{self, Feed, Item, Listener};
 use ports::{Parcel, rpc};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::link::{Link, Subscribed};
+use crate::link::{Link, Status, Subscribed};
 
 /// The client's own queue of a subscription, in messages. A full one drops, and shows as [`Status::gaps`].
 ///
@@ -53,8 +53,10 @@ async fn pump<T: Item>(
         }
     };
     loop {
-        let gaps = subscribed.gaps;
-        let news = async { subscribed.status.wait_for(|now| now.gaps != gaps).await.map(|now| now.gaps) };
+        let (known, is_of_streams) = (subscribed.known, subscribed.is_of_streams);
+        let missed = |now: &Status| Subscribed::missed(now, is_of_streams);
+        let news =
+            async { subscribed.status.wait_for(|now| missed(now) != known).await.map(|now| missed(&now)) };
         tokio::select! {
             biased;
             () = left.cancelled() => return leave(subscribed, &feed).await,
@@ -62,9 +64,9 @@ async fn pump<T: Item>(
                 let Some(message) = message else { return };
                 forward(&subscribed.link, message).await;
             }
-            gaps = news => {
-                let Ok(gaps) = gaps else { return };
-                subscribed.gaps = gaps;
+            missed = news => {
+                let Ok(missed) = missed else { return };
+                subscribed.known = missed;
                 // The client says that it is connected before it has subscribed again. If it is not any more,
                 // the next time follows.
                 let _ = subscribed.link.round_trip().await;

@@ -188,6 +188,20 @@ async fn a_worker_that_is_given_up_answers_nobody_who_came_after_it_had_last_sho
 }
 
 #[tokio::test]
+async fn a_sign_of_life_that_is_seen_late_answers_nobody_who_may_have_come_after_it() {
+    let (world, mut supervisor) = started().await;
+    world.lease("a", 1, 0).await;
+    supervisor.settle(world.start).await;
+    // Its last renewal is seen by the look that the wake brings about.
+    world.lease("a", 1, 0).await;
+    world.want("a", Want::Running, 2).await;
+    for seconds in [12, 18, 24, 29] {
+        supervisor.settle(world.start + seconds * SECOND).await;
+    }
+    assert_eq!(world.failure().await.unwrap().answers, 1);
+}
+
+#[tokio::test]
 async fn a_worker_that_stops_renewing_its_lease_is_killed_and_replaced() {
     let (world, mut supervisor) = started().await;
     world.lease("a", 1, 0).await;

@@ -7,12 +7,12 @@ use ports::doubles::KvDouble;
 use ports::{Kv, Result, Scan};
 use tokio_util::sync::CancellationToken;
 use types::SandboxId;
-use types::placement::Want;
+use types::placement::{FailureReason, Want};
 
 use super::running::cluster;
 use super::{SECOND, instance, world};
-use crate::Limits;
 use crate::scope::Scope;
+use crate::{Limits, StartError};
 
 /// Counts how often a whole bucket is read.
 struct Counted {
@@ -78,6 +78,25 @@ async fn who_waits_for_room_is_started_once_somebody_else_has_gone() {
     world.want("a", Want::Paused, 2).await;
     supervisor.settle_from(only("a"), world.start + SECOND).await;
     assert_eq!(world.workers.instances(), [instance("b", 1)]);
+}
+
+#[tokio::test]
+async fn who_waits_for_room_is_tried_once_the_start_that_had_it_has_failed() {
+    let mut world = world().await;
+    world.rules.limits = Limits { per_node: Some(1), ..Limits::default() };
+    for sandbox in ["a", "b", "c"] {
+        world.want(sandbox, Want::Running, 1).await;
+    }
+    let mut supervisor = world.supervisor();
+    supervisor.settle(world.start).await;
+    assert_eq!(world.workers.instances(), [instance("a", 1)]);
+    world.workers.refuse(Some(StartError::Failed("no".to_owned())));
+    world.want("a", Want::Paused, 2).await;
+    supervisor.settle_from(only("a"), world.start + SECOND).await;
+    for sandbox in ["b", "c"] {
+        let failure = world.allocation(sandbox).await.failure.unwrap();
+        assert_eq!(failure.reason, FailureReason::StartFailed, "{sandbox}");
+    }
 }
 
 #[tokio::test]

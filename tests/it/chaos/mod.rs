@@ -7,6 +7,7 @@
 mod check;
 mod faults;
 mod follower;
+mod replicas;
 mod scene;
 mod sockets;
 mod storm;

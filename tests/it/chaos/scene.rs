@@ -34,10 +34,25 @@ impl Scene {
 
     /// Workers are `containers`, or else processes.
     pub async fn set_in(containers: Option<Containers>, conversations: usize, command: &str) -> Self {
+        Self::set_up(Start::new(env!("CARGO_BIN_EXE_manyhands")), containers, conversations, command).await
+    }
+
+    /// On three servers of NATS, each of which has everything.
+    pub async fn set_on_three(conversations: usize, command: &str) -> Self {
+        let start = Start::new(env!("CARGO_BIN_EXE_manyhands")).with("OH_NATS_REPLICAS", "3");
+        Self::set_up(start, None, conversations, command).await
+    }
+
+    async fn set_up(
+        start: Start,
+        containers: Option<Containers>,
+        conversations: usize,
+        command: &str,
+    ) -> Self {
         let turns = (0..TURNS).map(|turn| step(turn, command)).collect();
         let model = Model::start(0, vec![Script::new(MARKER, turns)]).await.unwrap();
         model.forget();
-        let start = Start::new(env!("CARGO_BIN_EXE_manyhands")).with("OH_SANDBOX_POLICY", "workspace");
+        let start = start.with("OH_SANDBOX_POLICY", "workspace");
         let cluster = start.start_cluster_of(containers);
         let client = Client::new(&cluster.url(), None);
         let mut ids = Vec::new();

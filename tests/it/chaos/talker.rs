@@ -16,6 +16,10 @@ const ANSWER: Duration = Duration::from_secs(5);
 const AGAIN: Duration = Duration::from_millis(100);
 /// After so long a message is given up: it may be stored or not.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Longer than a server of NATS is missed.
+const LONG: Duration = Duration::from_secs(60);
+/// How much later than the gateway that has taken a message the other may show it.
+const SOON: Duration = Duration::from_secs(2);
 
 #[derive(Clone)]
 pub struct Talker {
@@ -25,12 +29,17 @@ pub struct Talker {
     sent: usize,
     /// The texts that were acknowledged, in order.
     pub acknowledged: Vec<String>,
+    /// The longest that a message was not taken.
+    pub waited: Duration,
+    /// How many of those that were acknowledged were not read soon after, though something was.
+    pub read_late: usize,
 }
 
 impl Talker {
     pub fn new(client: &Client, conversation: &str, random: Random) -> Self {
         let (client, conversation) = (client.clone(), conversation.to_owned());
-        Self { client, conversation, random, sent: 0, acknowledged: Vec::new() }
+        let (waited, read_late) = (Duration::ZERO, 0);
+        Self { client, conversation, random, sent: 0, acknowledged: Vec::new(), waited, read_late }
     }
 
     /// Talks until `enough` is true.
@@ -47,6 +56,43 @@ impl Talker {
             }
         }
         self
+    }
+
+    /// The same, and looks for each message that was acknowledged.
+    pub async fn talk_and_look(mut self, mut enough: watch::Receiver<bool>) -> Self {
+        while !*enough.borrow() {
+            let began = Instant::now();
+            if self.say(LONG).await {
+                self.waited = self.waited.max(began.elapsed());
+                self.read_late += usize::from(!self.finds_the_last().await);
+            }
+            let pause = Duration::from_millis(self.random.below(1_500));
+            let _ = tokio::time::timeout(pause, enough.wait_for(|enough| *enough)).await;
+        }
+        self
+    }
+
+    /// Whether the last acknowledged message is among the last events, as either gateway tells them, [`SOON`] after it was
+    /// acknowledged; also where nobody answers.
+    async fn finds_the_last(&self) -> bool {
+        let soon = Instant::now() + SOON;
+        let path = format!(
+            "/api/conversations/{}/events/search?limit=100&sort_order=TIMESTAMP_DESC",
+            self.conversation
+        );
+        let last = self.acknowledged.last().map(String::as_str);
+        let is_it = |event: &Value| event["llm_message"]["content"][0]["text"].as_str() == last;
+        loop {
+            let asked = Instant::now();
+            let answer = self.client.request(Method::GET, &path).timeout(ANSWER).send().await;
+            let Ok(answer) = answer.and_then(reqwest::Response::error_for_status) else { return true };
+            let Ok(page) = answer.json::<Value>().await else { return true };
+            match page["items"].as_array().is_some_and(|events| events.iter().any(is_it)) {
+                true => return true,
+                false if asked > soon => return false,
+                false => tokio::time::sleep(AGAIN).await,
+            }
+        }
     }
 
     /// Sends a message that starts a run, the same again and again until it is acknowledged.

@@ -4,6 +4,7 @@
 mod canaries;
 mod composed;
 mod hostile;
+mod late_engine;
 mod own_files;
 mod server_image;
 mod trying;

@@ -1,6 +1,7 @@
 //! A cluster of processes in a temporary folder: NATS with authentication, two gateways behind one address,
 //! and supervisors whose workers are their children, or containers. All of them reach NATS through a proxy.
 
+use std::iter;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -23,6 +24,8 @@ pub struct Cluster {
     pub gateways: Vec<Gateway>,
     pub supervisors: Vec<Process>,
     pub nats: Nats,
+    /// The two others, where there are three.
+    pub other_nats: Vec<Nats>,
     /// Between all parts and NATS.
     pub network: Proxy,
     /// In front of the gateways: connections go to them in turns.
@@ -38,7 +41,7 @@ pub struct Gateway {
 
 impl Cluster {
     /// Makes keys and starts every part, with one supervisor. Without `with_key` everybody may use it. `nats_lines`:
-    /// more of its server's configuration.
+    /// more of its server's configuration. With `OH_NATS_REPLICAS` there are three servers, which the parts reach without a proxy.
     ///
     /// # Panics
     /// When a part does not start.
@@ -54,7 +57,9 @@ impl Cluster {
         // Whoever loses its parent becomes a child of the test: see `orphans`.
         set_child_subreaper(Some(getpid())).expect("orphans are adopted");
         let keys = folder.join("keys");
-        let accounts = folder.join("accounts");
+        let has_three = variables.iter().any(|(name, _)| name == "OH_NATS_REPLICAS");
+        // Of three each has its own, in its own folder.
+        let accounts = if has_three { PathBuf::from("accounts") } else { folder.join("accounts") };
         let mut making = command(program, folder, variables);
         making.arg("init").arg("--dir").arg(&keys).arg("--accounts-dir").arg(&accounts);
         let made = making.stdout(Stdio::null()).status().expect("the program starts");
@@ -64,7 +69,9 @@ impl Cluster {
             let _ = std::fs::remove_file(keys.join("gateway/session_key"));
         }
         let accounts = std::fs::read_to_string(keys.join("nats/auth.conf")).expect("the accounts were made");
-        let nats = Nats::launch(&format!("{accounts}\n{nats_lines}"));
+        let lines = format!("{accounts}\n{nats_lines}");
+        let mut other_nats = if has_three { Nats::three(&lines) } else { vec![Nats::launch(&lines)] };
+        let nats = other_nats.remove(0);
         let network = Proxy::to(vec![([127, 0, 0, 1], nats.port()).into()]).expect("a free port");
         let mut variables = variables.to_vec();
         let mut set = |name: &str, value: String| {
@@ -76,7 +83,8 @@ impl Cluster {
             set(&name, value);
         }
         let text = |path: PathBuf| path.to_string_lossy().into_owned();
-        set("OH_NATS_URL", url_of(&network, nats_lines));
+        let ports = iter::once(if has_three { nats.port() } else { network.address().port() });
+        set("OH_NATS_URL", urls_of(ports.chain(other_nats.iter().map(Nats::port)), nats_lines));
         set("OH_KEYS_DIR", text(keys));
         set("OH_WORKSPACES_ROOT", text(folder.join("workspace")));
         set("OH_SANDBOX_ROOT", text(folder.join("sandboxes")));
@@ -90,8 +98,18 @@ impl Cluster {
         let door = Proxy::to(gateways.iter().map(|gateway| gateway.address).collect()).expect("a free port");
         let (program, folder) = (program.to_owned(), folder.to_owned());
         let supervisors = Vec::new();
-        let mut cluster =
-            Self { program, folder, variables, gateways, supervisors, nats, network, door, containers };
+        let mut cluster = Self {
+            program,
+            folder,
+            variables,
+            gateways,
+            supervisors,
+            nats,
+            other_nats,
+            network,
+            door,
+            containers,
+        };
         cluster.add_supervisor();
         cluster
     }
@@ -180,7 +198,8 @@ impl Cluster {
         let gateways = self.gateways.iter().map(|gateway| gateway.process.pid());
         let supervisors = self.supervisors.iter().map(Process::pid);
         let helpers = self.containers.iter().flat_map(Containers::helpers);
-        let known: Vec<_> = gateways.chain(supervisors).chain([self.nats.pid()]).chain(helpers).collect();
+        let servers = iter::once(&self.nats).chain(&self.other_nats).map(Nats::pid);
+        let known: Vec<_> = gateways.chain(supervisors).chain(servers).chain(helpers).collect();
         let mut orphans = children_of(std::process::id());
         orphans.retain(|pid| !known.contains(pid));
         orphans
@@ -188,6 +207,12 @@ impl Cluster {
 }
 
 impl Gateway {
+    /// Of this one alone.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
     fn start(mut command: Command, port: u16) -> Self {
         command.args(["gateway", "--host", "127.0.0.1", "--port", &port.to_string()]);
         let (process, url) = until_ready(command);
@@ -197,11 +222,9 @@ impl Gateway {
 }
 
 /// Certificates are for names.
-fn url_of(network: &Proxy, nats_lines: &str) -> String {
-    match nats_lines.contains("tls {") {
-        true => format!("tls://localhost:{}", network.address().port()),
-        false => format!("nats://{}", network.address()),
-    }
+fn urls_of(ports: impl Iterator<Item = u16>, nats_lines: &str) -> String {
+    let server = if nats_lines.contains("tls {") { "tls://localhost" } else { "nats://127.0.0.1" };
+    ports.map(|port| format!("{server}:{port}")).collect::<Vec<_>>().join(",")
 }
 
 fn command(program: &Path, folder: &Path, variables: &[(String, String)]) -> Command {

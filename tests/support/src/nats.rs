@@ -1,19 +1,24 @@
 //! A real nats-server of a test's own: on a free port of loopback, its data in a temporary folder.
 
+use std::fs::File;
 use std::io;
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
 use tempfile::TempDir;
 
-use crate::PATIENCE;
+use crate::process::signal;
+use crate::{PATIENCE, within};
 
 /// Dropping it kills the server and removes its data.
 pub struct Nats {
     folder: TempDir,
     port: u16,
+    /// Where it tells of itself, if it does.
+    monitor: Option<u16>,
     child: Child,
 }
 
@@ -40,6 +45,10 @@ impl Nats {
     /// When it does not start.
     #[must_use]
     pub fn launch(configuration: &str) -> Self {
+        Self::launch_with(configuration, None)
+    }
+
+    fn launch_with(configuration: &str, monitor: Option<u16>) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let port = free_port().expect("a free port");
         let store = folder.path().join("jetstream");
@@ -48,7 +57,7 @@ impl Nats {
         );
         std::fs::write(folder.path().join("nats.conf"), text).expect("the configuration is written");
         let child = spawn(folder.path()).expect("nats-server starts");
-        let server = Self { folder, port, child };
+        let server = Self { folder, port, monitor, child };
         server.until_up();
         server
     }
@@ -70,7 +79,9 @@ impl Nats {
         let routes = routes.join(", ");
         let servers = addresses.iter().enumerate().map(|(number, address)| {
             let cluster = format!("cluster {{ name: test, listen: {address:?}, routes: [{routes}] }}");
-            Self::launch(&format!("server_name: server_{number}\n{cluster}\n{configuration}"))
+            let monitor = free_port().expect("a free port");
+            let own = format!("server_name: server_{number}\nhttp: \"127.0.0.1:{monitor}\"\n{cluster}");
+            Self::launch_with(&format!("{own}\n{configuration}"), Some(monitor))
         });
         servers.collect()
     }
@@ -115,6 +126,28 @@ impl Nats {
         self.until_up();
     }
 
+    /// SIGSTOP: it keeps its connections, and says nothing until it is to go on.
+    pub fn stand_still(&self) {
+        signal(self.pid(), Signal::STOP);
+    }
+
+    pub fn go_on(&self) {
+        signal(self.pid(), Signal::CONT);
+    }
+
+    /// Of one of three: waits until it has what the others have.
+    ///
+    /// # Panics
+    /// When it does not get it in time.
+    pub async fn catches_up(&self) {
+        let url = format!("http://127.0.0.1:{}/healthz", self.monitor.expect("one of three"));
+        within(3 * PATIENCE, "a server has what the others have", async || {
+            let answer = reqwest::get(&url).await.ok()?;
+            answer.status().is_success().then_some(())
+        })
+        .await;
+    }
+
     fn end(&mut self) {
         // It may have ended already.
         let _ = self.child.kill();
@@ -147,8 +180,10 @@ pub(crate) fn program() -> PathBuf {
 }
 
 fn spawn(folder: &Path) -> io::Result<Child> {
-    let log = std::fs::File::create(folder.join("server.log"))?;
+    let log = File::options().create(true).append(true).open(folder.join("server.log"))?;
     let mut command = Command::new(program());
+    // Where its configuration names others.
+    command.current_dir(folder);
     command.arg("-c").arg(folder.join("nats.conf")).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
     command.spawn().map_err(|error| {
         let hint = "tests/nats/environment.sh fetches it";

@@ -4,12 +4,12 @@
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use ports::rpc::{Code, Fault, Reason};
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, SetOnce, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tools::ToolSet;
 use tracing::Span;
@@ -56,7 +56,7 @@ struct Handle {
     forget: CancellationToken,
     ended: CancellationToken,
     /// Once it is known.
-    life: Arc<OnceLock<Life>>,
+    life: Arc<SetOnce<Life>>,
     /// Whom it was called for.
     called: Life,
 }
@@ -133,7 +133,7 @@ impl Registry {
     fn start(self: &Arc<Self>, called: &Life, dormant: Dormant) -> Handle {
         let (mailbox, requests) = mpsc::channel(MAILBOX);
         let (forget, ended) = (CancellationToken::new(), CancellationToken::new());
-        let life = Arc::new(OnceLock::new());
+        let life = Arc::new(SetOnce::new());
         let seat = Seat {
             registry: Arc::clone(self),
             id: called.id,
@@ -159,33 +159,23 @@ impl Registry {
         }
         let (id, commands) = (life.id, &self.shared.guards.commands);
         let note = commands.gone().note(life.clone(), deletion);
-        let (running, dormant) = {
-            let mut entries = self.entries.lock();
-            match entries.get(&id) {
-                Some(slot) if !slot.may_be(&life) => return Ok(CommandDone::default()),
-                Some(Slot::Live(handle)) => {
-                    handle.forget.cancel();
-                    (Some(handle.ended.clone()), None)
-                }
-                _ => (None, entries.remove(&id).and_then(Slot::into_dormant)),
-            }
-        };
-        let actor_ended = async {
-            if let Some(ended) = running {
-                ended.cancelled().await;
-            }
-        };
-        let shell_closed = async {
-            if let Some(kept) = dormant.and_then(|dormant| dormant.kept) {
-                self.shared.close_shell(kept.tools).await;
-            }
-        };
         let (folder, given_up) = (Arc::new(folder), CancellationToken::new());
         let goes_on = {
             let given_up = given_up.clone();
             move || !given_up.is_cancelled()
         };
         let all = async {
+            let Some((running, dormant)) = self.cut_off(&life).await else { return };
+            let actor_ended = async {
+                if let Some(ended) = running {
+                    ended.cancelled().await;
+                }
+            };
+            let shell_closed = async {
+                if let Some(kept) = dormant.and_then(|dormant| dormant.kept) {
+                    self.shared.close_shell(kept.tools).await;
+                }
+            };
             // Processes end also where the log keeps its writer waiting.
             tokio::join!(actor_ended, shell_closed, commands.forget(id));
             let set_aside = move |folder: &Path| tools::set_aside(folder, deletion, goes_on);
@@ -198,6 +188,32 @@ impl Registry {
             return Err(Fault::from(Reason::Unavailable).caused_by(cause));
         }
         Ok(CommandDone::default())
+    }
+
+    /// Tells the actor of a conversation to end, and answers when it has, or takes what is kept of it; `None` where that is
+    /// another one's by now.
+    async fn cut_off(&self, life: &Life) -> Option<(Option<CancellationToken>, Option<Dormant>)> {
+        loop {
+            let (opened, ended) = {
+                let mut entries = self.entries.lock();
+                match entries.get(&life.id) {
+                    // It opens the conversation that there is, whichever it was called for.
+                    Some(Slot::Live(handle)) if handle.is_called_for_another(life) => {
+                        (Arc::clone(&handle.life), handle.ended.clone())
+                    }
+                    Some(slot) if !slot.may_be(life) => return None,
+                    Some(Slot::Live(handle)) => {
+                        handle.forget.cancel();
+                        return Some((Some(handle.ended.clone()), None));
+                    }
+                    _ => return Some((None, entries.remove(&life.id).and_then(Slot::into_dormant))),
+                }
+            };
+            tokio::select! {
+                _ = opened.wait() => {}
+                () = ended.cancelled() => {}
+            }
+        }
     }
 
     /// Whether no other conversation has the id by now. An actor knows its own once it has opened; for all others, of which
@@ -291,11 +307,18 @@ impl Registry {
     }
 }
 
+impl Handle {
+    /// As long as it has not opened.
+    fn is_called_for_another(&self, life: &Life) -> bool {
+        self.life.get().is_none() && !self.called.may_be(life)
+    }
+}
+
 impl Slot {
     /// As [`Life::may_be`].
     fn may_be(&self, life: &Life) -> bool {
         let own = match self {
-            Self::Live(handle) => Some(handle.life.get().unwrap_or(&handle.called)),
+            Self::Live(handle) => handle.life.get(),
             Self::Dormant(dormant) => dormant.memory.as_ref().map(|memory| &memory.life),
         };
         own.is_none_or(|own| own.may_be(life))
@@ -349,7 +372,7 @@ pub(super) struct Seat {
     pub(super) requests: mpsc::Receiver<Request>,
     pub(super) forget: CancellationToken,
     ended: CancellationToken,
-    pub(super) life: Arc<OnceLock<Life>>,
+    pub(super) life: Arc<SetOnce<Life>>,
 }
 
 impl Seat {

@@ -1,10 +1,14 @@
 //! Once a conversation is deleted nothing of it is made anew, whatever calls were under way.
 
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use bytes::Bytes;
+use ports::doubles::LogDouble;
 use ports::rpc::{self, Address, Code, Fault};
+use ports::{EventLog, Ports, Record, Result};
 use testing::process::is_alive;
 use types::bash::ExecuteBashRequest;
 use types::calls::{BashCall, BashStarted, Command, Scope, ScopedWorkspace};
@@ -12,7 +16,7 @@ use types::{ConversationId, Life, LogId, Seq};
 
 use crate::support::{PATIENCE, World, finish, forget, message, terminal, until};
 
-async fn start(world: &World, id: ConversationId, command: &str) -> Result<BashStarted, Fault> {
+async fn start(world: &World, id: ConversationId, command: &str) -> std::result::Result<BashStarted, Fault> {
     let root = world.dir.path().join("project").join(id.hex()).display().to_string();
     let scope = Scope { workspace: Some(ScopedWorkspace { conversation: id, root }) };
     let request = ExecuteBashRequest { command: command.to_owned(), cwd: None, timeout: 60 };
@@ -155,6 +159,63 @@ async fn a_conversation_made_anew_is_there_though_the_one_before_it_has_not_left
     let (_, (forgotten, said)) = tokio::join!(stuck, meanwhile);
     forgotten.unwrap();
     said.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_conversation_that_a_late_call_for_an_earlier_one_has_opened_is_deleted_as_any_other() {
+    let slow = Arc::new(SlowReads::default());
+    let wrapped = slow.clone();
+    let wrap = |ports: &mut Ports| {
+        ports.log = Arc::new(Slow { inner: ports.log.clone(), reads: wrapped });
+    };
+    let world = World::with(|config| config.idle_after = Duration::from_secs(60), wrap).await;
+    let id = world.create();
+    slow.wait.store(true, Ordering::SeqCst);
+    let earlier = made(id, "2026-11-22T00:00:00.000000Z");
+    let late = world.call_for(&earlier, message("of the earlier one", false));
+    let deleted = async {
+        // Of the record it knows by then that it is this one's.
+        until(async || slow.waiting.load(Ordering::SeqCst) > 0).await;
+        let opened = async {
+            until(async || world.records.lock().unwrap().opened > 1).await;
+            // One that does not wait for it has ended by then.
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            slow.wait.store(false, Ordering::SeqCst);
+        };
+        tokio::join!(world.forget(id), opened).0.unwrap();
+    };
+    assert_eq!(tokio::join!(late, deleted).0.unwrap_err().code, Code::NotFound);
+
+    assert_nothing_begins(&world, id).await;
+}
+
+/// Reads wait for as long as they are told to.
+#[derive(Default)]
+struct SlowReads {
+    wait: AtomicBool,
+    waiting: AtomicUsize,
+}
+
+struct Slow {
+    inner: Arc<dyn EventLog>,
+    reads: Arc<SlowReads>,
+}
+
+#[async_trait]
+impl LogDouble for Slow {
+    fn inner(&self) -> Result<&dyn EventLog> {
+        Ok(self.inner.as_ref())
+    }
+
+    async fn read(&self, log: &LogId, after: Seq, limit: usize) -> Result<Vec<Record>> {
+        if matches!(log, LogId::Conversation { .. }) && self.reads.wait.load(Ordering::SeqCst) {
+            self.reads.waiting.fetch_add(1, Ordering::SeqCst);
+            while self.reads.wait.load(Ordering::SeqCst) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        }
+        self.inner.read(log, after, limit).await
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -12,7 +12,7 @@ use ports::{Bucket, Kv, Update, Value, Versioned};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
-use crate::Tasks;
+use crate::{Tasks, patiently};
 
 /// Before a bucket that cannot be followed is tried again.
 const PAUSES: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(2));
@@ -45,7 +45,7 @@ pub(super) struct Seen<T> {
 }
 
 impl<T: Clone + Value + Send + Sync + 'static> Mirror<T> {
-    /// Reads the bucket, and follows it in `tasks`.
+    /// Reads the bucket, as soon as that can be, and follows it in `tasks`.
     ///
     /// # Errors
     /// Those of the store.
@@ -56,7 +56,8 @@ impl<T: Clone + Value + Send + Sync + 'static> Mirror<T> {
             changed: Mutex::default(),
             has_changed: Notify::new(),
         });
-        let updates = mirror.begin(&Bucket::new(kv.as_ref(), bucket)).await?;
+        let values = Bucket::new(kv.as_ref(), bucket);
+        let updates = patiently(tasks, || mirror.begin(&values)).await?;
         tasks.spawn_vital(bucket, mirror.clone().follow(kv.clone(), bucket, updates));
         Ok(mirror)
     }

@@ -10,6 +10,7 @@ use types::subjects::store;
 use types::{LogId, Seq};
 
 use crate::common::{append, connection, log, texts};
+use crate::replicas::Three;
 
 /// Each read goes to the leader or to the replica, as it happens.
 const READS: usize = 40;
@@ -26,8 +27,8 @@ async fn messages(client: &async_nats::Client, stream: &str) -> u64 {
     info["state"]["messages"].as_u64().unwrap_or_default()
 }
 
-/// From now on a replica answers for `stream` too, and knows of nothing that is stored by now.
-async fn let_a_replica_lag(client: &async_nats::Client, stream: &str) {
+/// From now on a replica answers for `stream` too, and keeps what is stored by now.
+async fn let_a_replica_answer(client: &async_nats::Client, stream: &str) -> String {
     let name = format!("LAGGING_{stream}");
     let mirror =
         json!({ "name": name, "mirror": { "name": stream }, "mirror_direct": true, "allow_direct": true });
@@ -35,6 +36,12 @@ async fn let_a_replica_lag(client: &async_nats::Client, stream: &str) {
     assert!(made["error"].is_null(), "{made}");
     let stored = messages(client, stream).await;
     testing::until(async || messages(client, &name).await == stored).await;
+    name
+}
+
+/// The same, and it knows of nothing that is stored by now.
+async fn let_a_replica_lag(client: &async_nats::Client, stream: &str) {
+    let name = let_a_replica_answer(client, stream).await;
     api(client, &format!("STREAM.PURGE.{name}"), json!({})).await;
     testing::until(async || {
         let answer =
@@ -71,4 +78,28 @@ async fn what_was_acknowledged_is_read_whichever_replica_answers() {
         assert_eq!(append(&ports, "a", Seq::ZERO, &["x"]).await, Err(Error::Conflict { tail: Some(tail) }));
     }
     assert_eq!(ports.log.read_all(&LogId::clone(&log("b")), Seq::ZERO).await, Ok(Vec::new()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_removed_is_not_read_from_a_replica_that_still_has_it() {
+    let three = Three::start().await;
+    let connection = three.connection().await;
+    let ports = connection.control().await.unwrap();
+    for name in ["a", "b"] {
+        append(&ports, name, Seq::ZERO, &["one"]).await.unwrap();
+    }
+    let kept = append(&ports, "b", ports.log.tail(&log("b")).await.unwrap(), &["two"]).await.unwrap();
+
+    let client = async_nats::connect(three.servers[0].url()).await.unwrap();
+    let_a_replica_answer(&client, &store::event_stream(0)).await;
+    ports.log.delete(&log("a")).await.unwrap();
+    ports.log.truncate_before(&log("b"), kept).await.unwrap();
+    for _ in 0..READS {
+        assert_eq!(texts(&ports, "a").await, [""; 0]);
+        assert_eq!(texts(&ports, "b").await, ["two"]);
+    }
+    append(&ports, "a", Seq::ZERO, &["anew"]).await.unwrap();
+    for _ in 0..READS {
+        assert_eq!(texts(&ports, "a").await, ["anew"]);
+    }
 }

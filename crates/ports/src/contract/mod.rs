@@ -25,7 +25,8 @@ use types::{ConversationId, LogId, SandboxId};
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Makes a named test of every promise, or of those of some ports: `contract_tests!(make, log bus)`. With
-/// `contract_tests!(in run)` each is run by `run`, which is given a function from ports to what is to be done with them.
+/// `contract_tests!(in run)` each is run by `run`, which is given a function from ports to what is to be done with them. With
+/// `contract_tests!(together make)` those of one port are one test, for stores that take long to make.
 #[macro_export]
 macro_rules! contract_tests {
     ($make:ident) => {
@@ -33,6 +34,9 @@ macro_rules! contract_tests {
     };
     (in $run:ident) => {
         $crate::contract_tests!([$run], log kv bucket bus rpc);
+    };
+    (together $make:ident) => {
+        $crate::contract_tests!({$make}, log kv bucket bus rpc);
     };
     ($how:tt, $($group:ident)+) => {
         $($crate::contract_tests!(@$group $how);)+
@@ -130,6 +134,16 @@ macro_rules! contract_tests {
                     let (ports, _keep_alive) = super::$make().await;
                     $crate::contract::$group::$promise(ports).await;
                 }
+            )*
+        }
+    };
+    ({$make:ident}, $group:ident: $($promise:ident,)*) => {
+        #[::tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $group() {
+            let (ports, _keep_alive) = $make().await;
+            $(
+                println!("{}", stringify!($promise));
+                $crate::contract::$group::$promise(ports.clone()).await;
             )*
         }
     };

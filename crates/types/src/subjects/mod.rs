@@ -135,6 +135,9 @@ pub fn model_pieces(sandbox: &SandboxId, epoch: Epoch, call: &str) -> String {
 /// [`model_pieces`] of every call. A pattern cannot tell whose inbox: a token is a star or it is none.
 pub const ALL_MODEL_PIECES: &str = "*.llm.*";
 
+/// What begins all that streams publish.
+pub const PUBLISHED: &str = "mh.pub.";
+
 /// Stored records of one log.
 #[must_use]
 pub fn stored(log: &LogId) -> String {

@@ -103,6 +103,9 @@ pub fn changed_key<'a>(bucket: &str, subject: &'a str) -> Option<&'a str> {
 /// The [`changes`] of all buckets.
 pub const ALL_CHANGES: &str = "mh.pub.kv.>";
 
+/// That a stream has another leader.
+pub const ALL_ELECTIONS: &str = "$JS.EVENT.ADVISORY.STREAM.LEADER_ELECTED.*";
+
 /// A call of the API of streams.
 #[must_use]
 pub fn api(call: &str) -> String {

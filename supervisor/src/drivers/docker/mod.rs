@@ -26,7 +26,7 @@ use bollard::query_parameters::{
     StopContainerOptionsBuilder,
 };
 use futures_util::{StreamExt, future};
-use ports::Result;
+use ports::{Error, Result};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::Mutex;
 use types::{Epoch, SandboxId};
@@ -96,6 +96,20 @@ impl Config {
     pub fn volume(&self, sandbox: &SandboxId) -> String {
         format!("mh-{}-{sandbox}", self.cluster)
     }
+}
+
+/// Whether there is an engine.
+///
+/// # Errors
+/// `Unavailable` when none answers; `Internal` where there can be none.
+pub async fn answers(config: &Config) -> Result<()> {
+    let docker = match Docker::connect_with_host(&config.host) {
+        Err(error @ bollard::errors::Error::UnsupportedURISchemeError { .. }) => {
+            return Err(Error::Internal(error.to_string()));
+        }
+        docker => docker.map_err(error::port)?,
+    };
+    docker.with_timeout(PATIENCE).ping().await.map(drop).map_err(error::port)
 }
 
 pub struct Containers {

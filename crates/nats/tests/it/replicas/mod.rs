@@ -1,8 +1,14 @@
 //! Streams on three servers that stand in for each other.
+//!
+//! `MANYHANDS_REPLICAS_ROUNDS`: how often each of the servers fails.
+
+mod contract;
+mod failing;
+mod users;
 
 use std::time::Duration;
 
-use manyhands_nats::{Connection, connect};
+use manyhands_nats::{Connection, Options, connect};
 use ports::Error;
 use serde_json::Value;
 use testing::nats::Nats;
@@ -13,6 +19,47 @@ use crate::common::options;
 
 /// A leader is elected within seconds, and all streams must have one.
 const ELECTED: Duration = PATIENCE.saturating_mul(3);
+
+/// Three servers with all streams on each.
+pub struct Three {
+    pub servers: Vec<Nats>,
+}
+
+impl Three {
+    pub async fn start() -> Self {
+        let three = Self { servers: Nats::three("") };
+        let connection = three.connection().await;
+        within(ELECTED, "the streams", async || connection.set_up_on(Some(3)).await.ok()).await;
+        three.are_whole(&connection).await;
+        three
+    }
+
+    /// To any of the servers, and another one if that one is lost.
+    pub async fn connection(&self) -> Connection {
+        let urls = self.servers.iter().map(Nats::url).collect();
+        connect(Options { urls, ..options(String::new()) }).await.unwrap()
+    }
+
+    /// To this server, as long as it is there.
+    async fn connection_to(&self, index: usize) -> Connection {
+        connect(options(self.servers[index].url())).await.unwrap()
+    }
+
+    /// Which of the servers leads a stream.
+    async fn leader_of(&self, connection: &Connection, stream: &str) -> usize {
+        let leads = async || {
+            let info = connection.request(&store::api(&store::stream_info(stream)), "".into()).await.ok()?;
+            let info: Value = serde_json::from_slice(&info).ok()?;
+            info["cluster"]["leader"].as_str()?.strip_prefix("server_")?.parse().ok()
+        };
+        within(ELECTED, "a leader", leads).await
+    }
+
+    async fn are_whole(&self, connection: &Connection) {
+        let whole = async || is_whole(connection).await.then_some(());
+        within(ELECTED, "the streams on all servers", whole).await;
+    }
+}
 
 /// Whether each stream has a leader and two others that have all of it.
 async fn is_whole(connection: &Connection) -> bool {
