@@ -14,11 +14,31 @@ pub enum Mutant {
     AdoptedTail,
     /// Who wakes a sandbox is told why it failed before.
     OldFailure,
+    /// Leases count as lost also while nobody serves workers, which could not renew them.
+    LostWithoutDeputies,
+    /// A sandbox is charged for what was certainly not stored.
+    ChargedTries,
+    /// Workers may write fences of other incarnations.
+    ForeignEpochs,
+    /// What is the last of a log or a key is what any replica says, however far it lags behind.
+    LastOfAny,
+    /// That there is no more is what any replica says.
+    EmptyPage,
 }
 
 impl Mutant {
-    pub const ALL: [Self; 5] =
-        [Self::UnfencedWriter, Self::DroppedAnswer, Self::AskedAgain, Self::AdoptedTail, Self::OldFailure];
+    pub const ALL: [Self; 10] = [
+        Self::UnfencedWriter,
+        Self::DroppedAnswer,
+        Self::AskedAgain,
+        Self::AdoptedTail,
+        Self::OldFailure,
+        Self::LostWithoutDeputies,
+        Self::ChargedTries,
+        Self::ForeignEpochs,
+        Self::LastOfAny,
+        Self::EmptyPage,
+    ];
 }
 
 /// Whether this is a build with that defect, and it was chosen.

@@ -71,6 +71,7 @@ const USES: [(&str, &[&str]); 24] = [
             "control",
             "gateway",
             "llm",
+            "nats",
             "outbound",
             "ports",
             "supervisor",

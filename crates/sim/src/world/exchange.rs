@@ -243,7 +243,7 @@ fn place_of(subject: &str) -> Option<u64> {
 }
 
 /// Whether a pattern covers a subject.
-fn matches(pattern: &str, subject: &str) -> bool {
+pub(super) fn matches(pattern: &str, subject: &str) -> bool {
     let mut tokens = subject.split('.');
     for wanted in pattern.split('.') {
         match (wanted, tokens.next()) {
