@@ -195,13 +195,16 @@ impl Streams for Connection {
             }
             Ok(state.put(&subject, after, headers, payload))
         });
-        let stored = match stored.await {
-            Ok(Ok(number)) => Ok(number),
-            Ok(Err(error)) => return Err(Unstored::Surely(error)),
-            Err(error) => Err(Unstored::Perhaps(error)),
-        };
+        // As long as nobody has said otherwise it may be stored, also where nobody waits for that any more.
         *self.world.lock().costs.entry(self.node).or_default() += cost;
-        stored
+        match stored.await {
+            Ok(Ok(number)) => Ok(number),
+            Ok(Err(error)) => {
+                *self.world.lock().costs.entry(self.node).or_default() -= cost;
+                Err(Unstored::Surely(error))
+            }
+            Err(error) => Err(Unstored::Perhaps(error)),
+        }
     }
 
     async fn of_leader(&self, filter: StreamFilter<'_>, wanted: Wanted) -> Result<Option<Raw>> {

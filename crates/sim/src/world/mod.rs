@@ -54,6 +54,8 @@ struct State {
     store: Store,
     /// What sandboxes are to be charged of what each node has stored, or perhaps has.
     costs: BTreeMap<NodeId, u64>,
+    /// Until when something was wrong.
+    troubled: Duration,
     /// Of all that has happened: two runs of a seed have the same.
     trace: u64,
 }
@@ -74,6 +76,7 @@ impl World {
             exchange: Exchange::default(),
             store: Store::default(),
             costs: BTreeMap::new(),
+            troubled: Duration::ZERO,
             rng,
             trace: 0xcbf2_9ce4_8422_2325,
         };
@@ -99,6 +102,12 @@ impl World {
     #[must_use]
     pub fn costs(&self, node: NodeId) -> u64 {
         self.lock().costs.get(&node).copied().unwrap_or_default()
+    }
+
+    /// Until when something was wrong with anybody, of what has happened so far.
+    #[must_use]
+    pub fn last_trouble(&self) -> Duration {
+        self.lock().troubled
     }
 
     /// Dice of this world, for what nothing else depends on.

@@ -177,6 +177,10 @@ impl State {
         self.nodes.get(node.0).is_some_and(|node| node.exit.is_none())
     }
 
+    pub(super) fn was_killed(&self, node: NodeId) -> bool {
+        self.nodes.get(node.0).is_none_or(|node| node.exit == Some(Exit::Killed))
+    }
+
     pub(super) fn may_run(&self, node: NodeId) -> bool {
         self.is_there(node) && self.nodes.get(node.0).is_some_and(|node| node.stopped_until.is_none())
     }

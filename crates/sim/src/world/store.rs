@@ -19,12 +19,16 @@ use super::exchange::matches;
 pub(super) const MOST_BEHIND: Duration = Duration::from_secs(60);
 /// In the JSON of an allocation.
 const FAILED: &[u8] = br#""failure":{"#;
+/// In the JSON of an action.
+const ACTION: &[u8] = br#""ActionEvent""#;
 
 #[derive(Default)]
 pub struct Store {
     streams: BTreeMap<String, Stream>,
     /// When the supervisor has noted that there is no worker.
     failures: Vec<Duration>,
+    /// What was ever stored that an agent is about to do.
+    actions: BTreeSet<String>,
 }
 
 #[derive(Default)]
@@ -88,6 +92,7 @@ impl Store {
         if name == bucket_stream(ALLOCATIONS) && payload.windows(FAILED.len()).any(|part| part == FAILED) {
             self.failures.push(now);
         }
+        let is_action = keeps_all && payload.windows(ACTION.len()).any(|part| part == ACTION);
         let stream = self.streams.entry(name).or_default();
         let before = stream.last_of(subject, Replica::Leader).unwrap_or_default();
         if after.is_some_and(|after| after != before) {
@@ -99,6 +104,9 @@ impl Store {
         stream.forget(now);
         stream.last += 1;
         let kept = Kept { subject: subject.to_owned(), headers, payload, at: now, gone: None };
+        if is_action {
+            self.actions.extend(kept.raw(stream.last).records().iter().filter_map(named));
+        }
         stream.messages.insert(stream.last, kept);
         stream.subjects.entry(subject.to_owned()).or_default().insert(stream.last);
         Ok((stream.last, before))
@@ -170,6 +178,12 @@ impl Store {
     #[must_use]
     pub fn has_failed_since(&self, time: Duration) -> bool {
         self.failures.last().is_some_and(|last| *last >= time)
+    }
+
+    /// Whether it was ever stored that an agent is about to do that.
+    #[must_use]
+    pub fn has_announced(&self, name: &str) -> bool {
+        self.actions.contains(name)
     }
 
     /// All of a log.
@@ -290,13 +304,27 @@ impl Stream {
     }
 
     fn raw(&self, number: u64) -> Option<Raw> {
-        let Kept { subject, headers, payload, at, .. } = self.messages.get(&number)?;
-        Some(Raw {
+        Some(self.messages.get(&number)?.raw(number))
+    }
+}
+
+impl Kept {
+    fn raw(&self, number: u64) -> Raw {
+        let Self { subject, headers, payload, at, .. } = self;
+        Raw {
             subject: subject.clone(),
             seq: number,
             headers: headers.clone(),
             payload: payload.clone(),
             stored_at: format!("{:020}", at.as_nanos()),
-        })
+        }
     }
+}
+
+/// What an agent is about to do, if the record says that.
+fn named(record: &Record) -> Option<String> {
+    let record = serde_json::from_slice::<serde_json::Value>(&record.payload).ok()?;
+    let event = &record["event"];
+    let name = (event["kind"] == "ActionEvent").then(|| event["action"]["name"].as_str())?;
+    name.map(str::to_owned)
 }

@@ -19,6 +19,7 @@ impl World {
         state.note(&fault.to_string());
         let now = state.now;
         let until = |lasts: Duration| now + lasts;
+        state.troubled = state.troubled.max(until(fault.trouble.lasts()));
         match fault.trouble {
             Trouble::StoreIsAway { lasts } => {
                 state.network.store_is_away = state.network.store_is_away.max(until(lasts));

@@ -133,7 +133,7 @@ fn pasts(memories: &[Memory]) -> impl Iterator<Item = &Past> {
     memories.iter().flat_map(|memory| &memory.past)
 }
 
-/// Each was done once at most, and whatever was done is in the log.
+/// Each was done once at most, after it was stored, and whatever was done is in the log.
 pub fn deeds(store: &Store, memories: &[Memory], broken: &mut Vec<String>) {
     let mut stored = BTreeSet::new();
     for log in store.logs().filter(|log| matches!(log, LogId::Conversation { .. })) {
@@ -142,7 +142,9 @@ pub fn deeds(store: &Store, memories: &[Memory], broken: &mut Vec<String>) {
         }
     }
     let is_all_there = pasts(memories).all(|past| past.fate == Fate::There && !past.is_made_anew());
-    for (name, times) in tool::done() {
+    let (done, unstored) = tool::end();
+    broken.extend(unstored);
+    for (name, times) in done {
         if times > 1 {
             broken.push(format!("{name} was done {times} times"));
         }
@@ -163,7 +165,8 @@ fn events(store: &Store, log: &LogId) -> Vec<Value> {
         .collect()
 }
 
-fn all<T: serde::de::DeserializeOwned>(store: &Store, bucket: &str) -> BTreeMap<String, T> {
+/// The records of a bucket.
+pub fn all<T: serde::de::DeserializeOwned>(store: &Store, bucket: &str) -> BTreeMap<String, T> {
     let values = store.all(bucket).into_iter();
     values.filter_map(|(key, entry)| Some((key, serde_json::from_slice(&entry.value).ok()?))).collect()
 }

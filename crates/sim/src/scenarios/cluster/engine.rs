@@ -133,6 +133,14 @@ impl Engine {
         running.map(|((sandbox, epoch), _)| instance(sandbox, *epoch)).collect()
     }
 
+    /// What runs and was not asked to end.
+    pub fn at_work(&self) -> Vec<Instance> {
+        let state = self.0.lock();
+        let is_at_work = |running: &Running| !running.is_over && !running.stop.is_cancelled();
+        let at_work = state.instances.iter().filter(|(_, running)| is_at_work(running));
+        at_work.map(|((sandbox, epoch), _)| instance(sandbox, *epoch)).collect()
+    }
+
     /// Sandboxes that have files.
     pub fn volumes(&self) -> BTreeSet<SandboxId> {
         self.0.lock().volumes.clone()

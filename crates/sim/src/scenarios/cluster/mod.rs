@@ -10,6 +10,7 @@ mod liar;
 mod memory;
 mod model;
 mod tool;
+mod watch;
 mod worker;
 
 use std::fs;
@@ -20,7 +21,7 @@ use std::time::Duration;
 use control::placement::Policy;
 use fastrand::Rng;
 use parking_lot::Mutex;
-use supervisor::NoCredentials;
+use supervisor::{Limits, NoCredentials};
 use telemetry::metrics::Metrics;
 use tokio_util::sync::CancellationToken;
 use types::TenantId;
@@ -29,6 +30,7 @@ use self::gateway::Waiting;
 use deputy::Accounts;
 use engine::Engine;
 use memory::Memory;
+use watch::Watch;
 
 use crate::faults::{Kind, Mix};
 use crate::world::{Here, Outcome, Simulation, World};
@@ -71,6 +73,7 @@ struct Plan {
     folder: PathBuf,
     policy: Policy,
     warm: usize,
+    limits: Limits,
     waiting: Waiting,
     accounts: Accounts,
     engine: Engine,
@@ -98,11 +101,17 @@ fn run_in(simulation: &mut Simulation, rng: &mut Rng, folder: &Path, is_calm: bo
     let policy = [Policy::Shared, Policy::Workspace, Policy::Conversation][rng.usize(..3)];
     // Whose workers may lie is one tenant; the other must not notice.
     let has_liars = rng.u32(..4) == 0;
+    let limits = match rng.u32(..3) {
+        0 => Limits { per_tenant: Some(rng.usize(1..4)), per_node: Some(rng.usize(2..5)) },
+        _ => Limits::default(),
+    };
     let engine = Engine::new(folder.to_owned(), has_liars);
+    tool::begin(&simulation.world);
     let plan = Plan {
         folder: folder.to_owned(),
         policy,
         warm: rng.usize(..3),
+        limits,
         waiting: Waiting::new(engine.clone()),
         accounts: Accounts::with(QUOTAS[rng.usize(..QUOTAS.len())]),
         engine: engine.clone(),
@@ -113,10 +122,11 @@ fn run_in(simulation: &mut Simulation, rng: &mut Rng, folder: &Path, is_calm: bo
     for number in 0..rng.usize(1..=3) {
         serve(&simulation.world, &plan, format!("gateway {number}"));
     }
+    let has_places = limits == Limits::default();
     let has_room = plan.accounts.quota != QUOTAS[3];
     let tenants = ["default", "other"].map(|name| TenantId::parse(name).unwrap_or_default());
     let memories: Vec<Arc<Mutex<Memory>>> = (0..rng.usize(1..=5))
-        .map(|_| Memory::new(tenants[rng.usize(..4) / 3].clone(), is_calm, has_room))
+        .map(|_| Memory::new(tenants[rng.usize(..4) / 3].clone(), is_calm, has_room, has_places))
         .collect();
     for (number, memory) in memories.iter().enumerate() {
         let (root, memory) = (folder.join("workspace"), memory.clone());
@@ -128,9 +138,13 @@ fn run_in(simulation: &mut Simulation, rng: &mut Rng, folder: &Path, is_calm: bo
         engine.calm_down();
     }
     simulation.world.after(MIX.when.end, move |_| engine.calm_down());
-    let are_done = |_: &World| memories.iter().all(|memory| memory.lock().is_done);
+    let mut watch = Watch::new(plan.engine.clone(), limits);
+    let are_done = |world: &World| {
+        watch.look(world);
+        memories.iter().all(|memory| memory.lock().is_done)
+    };
     let outcome = simulation.run(PATIENCE, are_done);
-    let mut broken = Vec::new();
+    let mut broken: Vec<String> = watch.broken().collect();
     if outcome != Outcome::Done {
         let waiting = memories.iter().filter(|memory| !memory.lock().is_done).count();
         broken.push(format!("{waiting} clients wait still: {outcome:?}"));
@@ -175,13 +189,13 @@ fn serve(world: &World, plan: &Plan, name: String) {
 
 fn supervise(world: &World, plan: &Plan, name: String) {
     let (again, own) = (plan.clone(), name.clone());
-    let (engine, warm_workers) = (plan.engine.clone(), plan.warm);
+    let (engine, warm_workers, limits) = (plan.engine.clone(), plan.warm, plan.limits);
     let work = move |here: Here| async move {
         let cluster = supervisor::Cluster {
             name: "sim".to_owned(),
             warm_workers,
             idle_limit: Some(Duration::from_secs(30)),
-            limits: supervisor::Limits::default(),
+            limits,
             minter: Arc::new(NoCredentials),
             metrics: Metrics::default().placement,
         };
