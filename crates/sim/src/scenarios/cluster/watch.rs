@@ -16,14 +16,24 @@ const OFTEN: Duration = Duration::from_secs(1);
 const RECOVERY: Duration = Duration::from_secs(75);
 /// For a supervisor to see it, and to have a worker stopped or started.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// Nothing that goes on then makes too many run.
+const AT_ONCE: Duration = Duration::from_secs(2);
 
 pub struct Watch {
     engine: Engine,
     limits: Limits,
     looked: Duration,
     /// What is wrong, since when.
-    wrong: BTreeMap<String, Duration>,
-    broken: BTreeSet<String>,
+    wrong: BTreeMap<Wrong, Duration>,
+    broken: BTreeSet<Wrong>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Wrong {
+    /// Whoever has to will set it right.
+    ForNow(String),
+    /// It may only be left over from worse times.
+    Never(String),
 }
 
 impl Watch {
@@ -39,22 +49,27 @@ impl Watch {
         }
         self.looked = now;
         let wrong = world.stored(|store| self.wrong(store));
-        self.wrong.retain(|text, _| wrong.contains(text));
-        let calm = world.last_trouble() + RECOVERY;
-        for text in wrong {
-            let since = *self.wrong.entry(text.clone()).or_insert(now);
-            if now >= since.max(calm) + PATIENCE {
-                self.broken.insert(text);
+        self.wrong.retain(|known, _| wrong.contains(known));
+        let trouble = world.last_trouble();
+        let calm = if trouble.is_zero() { trouble } else { trouble + RECOVERY };
+        for wrong in wrong {
+            let since = *self.wrong.entry(wrong.clone()).or_insert(now);
+            let is_broken = match &wrong {
+                Wrong::ForNow(_) => now >= since.max(calm) + PATIENCE,
+                Wrong::Never(_) => since >= calm && now >= since + AT_ONCE,
+            };
+            if is_broken {
+                self.broken.insert(wrong);
             }
         }
     }
 
-    /// What was wrong for too long.
+    /// What was wrong and must not have been.
     pub fn broken(&self) -> impl Iterator<Item = String> {
-        self.broken.iter().map(|text| format!("for {PATIENCE:?} {text}"))
+        self.broken.iter().map(|wrong| format!("while clients worked: {wrong:?}"))
     }
 
-    fn wrong(&self, store: &Store) -> BTreeSet<String> {
+    fn wrong(&self, store: &Store) -> BTreeSet<Wrong> {
         let wanted: BTreeMap<String, Wanted> = all(store, SANDBOXES);
         let allocations: BTreeMap<String, Allocation> = all(store, ALLOCATIONS);
         let mut workers: BTreeMap<String, usize> = BTreeMap::new();
@@ -64,30 +79,29 @@ impl Watch {
         let (mut wrong, mut used) = (BTreeSet::new(), BTreeMap::<&str, usize>::new());
         for (sandbox, count) in &workers {
             let wanted = wanted.get(sandbox);
-            match wanted.map(|wanted| wanted.want) {
-                _ if *count > 1 => drop(wrong.insert(format!("sandbox {sandbox} has {count} workers"))),
-                None | Some(Want::Deleted) => {
-                    drop(wrong.insert(format!("sandbox {sandbox} works for nobody")))
-                }
-                Some(Want::Running | Want::Paused) => {}
+            if *count > 1 {
+                wrong.insert(Wrong::ForNow(format!("sandbox {sandbox} has {count} workers")));
+            }
+            if wanted.is_none_or(|wanted| wanted.want == Want::Deleted) {
+                wrong.insert(Wrong::ForNow(format!("sandbox {sandbox} works for nobody")));
             }
             let tenant = wanted.filter(|wanted| !wanted.is_claimed).and_then(|wanted| wanted.tenant.as_ref());
             if let Some(tenant) = tenant {
                 *used.entry(tenant.as_str()).or_default() += 1;
             }
         }
-        for (sandbox, wanted) in wanted.iter().filter(|(_, wanted)| wanted.want == Want::Running) {
+        for (sandbox, _) in wanted.iter().filter(|(_, wanted)| wanted.want == Want::Running) {
             let has_failed = allocations.get(sandbox).is_some_and(|allocation| allocation.failure.is_some());
             if !workers.contains_key(sandbox) && !has_failed {
-                wrong.insert(format!("sandbox {sandbox} of {:?} is wanted and has no worker", wanted.tenant));
+                wrong.insert(Wrong::ForNow(format!("sandbox {sandbox} is wanted and has no worker")));
             }
         }
         let is_over = |limit: Option<usize>, count: usize| limit.is_some_and(|limit| count > limit);
         for (tenant, _) in used.iter().filter(|(_, count)| is_over(self.limits.per_tenant, **count)) {
-            wrong.insert(format!("{tenant} has more sandboxes than it may"));
+            wrong.insert(Wrong::Never(format!("{tenant} has more sandboxes than it may")));
         }
         if is_over(self.limits.per_node, used.values().sum()) {
-            wrong.insert("more sandboxes run than may".to_owned());
+            wrong.insert(Wrong::Never("more sandboxes run than may".to_owned()));
         }
         wrong
     }

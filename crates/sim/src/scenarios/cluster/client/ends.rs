@@ -133,9 +133,12 @@ impl Client {
         }
     }
 
-    /// Until all that was acknowledged is read; by any gateway, each of which hears of it sooner or later.
+    /// Until all that was acknowledged is read; by any gateway, each of which hears of it sooner or later. Where nothing goes
+    /// wrong all have heard of it by then.
     async fn read_messages(&self) {
         let (begun, mut last) = (Instant::now(), Tally::default());
+        let (_, is_well) = self.is_calm_and_well();
+        let mut others = if is_well { 4 } else { 0 };
         while begun.elapsed() < Duration::from_secs(300) {
             let Some(texts) = self.texts().await else {
                 sleep(A_WHILE).await;
@@ -147,7 +150,9 @@ impl Client {
             let is_strange = texts.iter().any(|text| !text.ends_with(&self.mark));
             match (last.is_clean(), last.doubled + last.reordered > 0 || is_strange) {
                 (_, true) => break,
-                (true, false) => return,
+                (true, false) if others == 0 => return,
+                (true, false) => others -= 1,
+                (false, false) if is_well && begun.elapsed() > A_WHILE => break,
                 (false, false) => sleep(A_WHILE).await,
             }
         }
