@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use ports::mutants::{self, Mutant};
 use ports::rpc::{Address, call};
 use ports::{Bucket, Bus, Error, Expect, Kv, Result};
 use telemetry::metrics::Placement;
@@ -131,7 +132,8 @@ impl Actor {
     }
 
     async fn stop(&self, instances: Vec<Instance>, release: bool, view: &View, now: Moment) -> Result<()> {
-        if release && self.has_begun_something(&instances, view).await {
+        let may_be_used = release && !mutants::is(Mutant::PauseIgnoresCalls);
+        if may_be_used && self.has_begun_something(&instances, view).await {
             tracing::info!(sandbox.id = %view.sandbox, "a sandbox that was to be paused is used again");
             return self.resume(view, now).await;
         }

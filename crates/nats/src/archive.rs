@@ -1,5 +1,7 @@
 //! How logs are stored: by the control plane itself, or for a worker by asking it.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use ports::{Error, Extent, Record, Result};
@@ -7,10 +9,10 @@ use types::subjects::store::{self, BODY_STREAM};
 use types::{LogId, SandboxId};
 
 use crate::body::{self, Body, Digest};
-use crate::jetstream::{JetStream, StreamFilter, Unstored};
 use crate::layout::Layout;
 use crate::message::{LogMessage, NewMessage};
 use crate::removal::Turns;
+use crate::streams::{StreamFilter, Streams, Unstored};
 
 /// The messages of logs, and the bodies of their records.
 #[async_trait]
@@ -67,7 +69,7 @@ pub async fn open(archive: &dyn Archive, log: &LogId, message: LogMessage) -> Re
 
 /// The storage itself.
 pub struct Direct {
-    pub jetstream: JetStream,
+    pub streams: Arc<dyn Streams>,
     pub layout: Layout,
     /// Bytes of messages that are answered at once.
     pub page_bytes: usize,
@@ -79,8 +81,7 @@ impl Direct {
     pub async fn has_body(&self, log: &LogId, body: &Body) -> Result<bool> {
         let pieces = body.pieces(&(0..body.size));
         let subject = store::pieces(log, &body.digest);
-        let subjects =
-            self.jetstream.subjects(StreamFilter { stream: BODY_STREAM, subject: &subject }).await?;
+        let subjects = self.streams.subjects(StreamFilter { stream: BODY_STREAM, subject: &subject }).await?;
         let indexes = subjects.iter().filter_map(|subject| subject.rsplit('.').next()?.parse::<u64>().ok());
         Ok(indexes.filter(|index| pieces.contains(index)).count() as u64 == pieces.end)
     }
@@ -95,7 +96,7 @@ impl Direct {
         let subject = self.layout.subject(log);
         let NewMessage { lengths, body, payload } = message;
         let headers = LogMessage::headers(lengths.as_ref(), body.as_ref());
-        self.jetstream.try_to_store(&subject, Some(last), headers, payload).await
+        self.streams.try_to_store(&subject, Some(last), headers, payload).await
     }
 
     /// Stores a piece of a body.
@@ -110,9 +111,9 @@ impl Direct {
         piece: Bytes,
     ) -> std::result::Result<(), Unstored> {
         let subject = store::piece(log, digest, index);
-        let stored = self.jetstream.try_to_store(&subject, Some(0), Default::default(), piece).await;
+        let stored = self.streams.try_to_store(&subject, Some(0), Default::default(), piece).await;
         if let Err(Unstored::Surely(Error::Conflict { .. })) = &stored {
-            let there = self.jetstream.last(StreamFilter { stream: BODY_STREAM, subject: &subject }).await;
+            let there = self.streams.last(StreamFilter { stream: BODY_STREAM, subject: &subject }).await;
             if there.map_err(Unstored::Surely)?.is_none() {
                 let why = "the servers have not agreed on a piece of a body yet".to_owned();
                 return Err(Unstored::Surely(Error::Unavailable(why)));
@@ -131,19 +132,19 @@ impl Archive for Direct {
     async fn messages(&self, log: &LogId, from: u64, limit: usize) -> Result<Vec<LogMessage>> {
         let (stream, subject) = (self.layout.stream(log), self.layout.subject(log));
         let filter = StreamFilter { stream: &stream, subject: &subject };
-        let page = self.jetstream.page(filter, from, limit, self.page_bytes).await?;
+        let page = self.streams.page(filter, from, limit, self.page_bytes).await?;
         Ok(page.into_iter().map(LogMessage::of).collect())
     }
 
     async fn last(&self, log: &LogId) -> Result<u64> {
         let (stream, subject) = (self.layout.stream(log), self.layout.subject(log));
-        let last = self.jetstream.last(StreamFilter { stream: &stream, subject: &subject }).await?;
+        let last = self.streams.last(StreamFilter { stream: &stream, subject: &subject }).await?;
         Ok(last.map_or(0, |raw| raw.seq))
     }
 
     async fn extent(&self, log: &LogId) -> Result<Extent> {
         let subject = store::bodies(log);
-        let bodies = self.jetstream.last(StreamFilter { stream: BODY_STREAM, subject: &subject });
+        let bodies = self.streams.last(StreamFilter { stream: BODY_STREAM, subject: &subject });
         let (last, beside) = tokio::try_join!(self.last(log), bodies)?;
         Ok(Extent { last, beside: beside.map_or(0, |raw| raw.seq) })
     }
@@ -160,7 +161,7 @@ impl Archive for Direct {
         let mut names = Vec::new();
         for (stream, subjects) in self.layout.logs_of(sandbox) {
             let subjects =
-                self.jetstream.subjects(StreamFilter { stream: &stream, subject: &subjects }).await?;
+                self.streams.subjects(StreamFilter { stream: &stream, subject: &subjects }).await?;
             names.extend(subjects.iter().filter_map(|subject| subject.rsplit('.').next()).map(str::to_owned));
         }
         Ok(names)
@@ -168,7 +169,7 @@ impl Archive for Direct {
 
     async fn piece(&self, log: &LogId, digest: &Digest, index: u64) -> Result<Option<Bytes>> {
         let subject = store::piece(log, digest, index);
-        let piece = self.jetstream.constant(StreamFilter { stream: BODY_STREAM, subject: &subject }).await?;
+        let piece = self.streams.constant(StreamFilter { stream: BODY_STREAM, subject: &subject }).await?;
         Ok(piece.map(|raw| raw.payload))
     }
 

@@ -84,7 +84,7 @@ fn plain(message: Incoming) -> Delivery {
 }
 
 /// `prev` is the number of the log's message before this one.
-fn deliver_records(subject: &str, prev: u64, stored: LogMessage) -> Vec<Delivery> {
+pub fn deliver_records(subject: &str, prev: u64, stored: LogMessage) -> Vec<Delivery> {
     let number = stored.number;
     let entries = match stored.body {
         None => stored.records(stored.payload.clone()),

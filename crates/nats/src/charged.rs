@@ -5,14 +5,15 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use ports::mutants::{self, Mutant};
 use ports::storage::Ledger;
 use ports::{Error, Extent, Result};
 use types::{LogId, SandboxId};
 
 use crate::archive::{Archive, Direct};
 use crate::body::Digest;
-use crate::jetstream::Unstored;
 use crate::message::{LOG_WEIGHT, LogMessage, NewMessage, piece_weight};
+use crate::streams::Unstored;
 
 pub struct Charged {
     pub archive: Arc<Direct>,
@@ -36,7 +37,9 @@ impl Charged {
 
     /// Gives back what was charged for what is certainly not stored: it may be tried for hours, while the disk is full.
     fn give_back(&self, log: &LogId, bytes: u64, unstored: Unstored) -> Error {
-        if let Unstored::Surely(_) = &unstored {
+        if let Unstored::Surely(_) = &unstored
+            && !mutants::is(Mutant::ChargedTries)
+        {
             self.ledger.refund(log.sandbox(), bytes);
         }
         unstored.into()

@@ -3,27 +3,19 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use ports::Ports;
 use ports::storage::{Ledger, Storage};
-use ports::{Kv, Ports};
 use tokio::sync::watch;
 use types::placement::Credentials;
 use types::{Epoch, SandboxId, subjects};
 
-use crate::archive::{Archive, Direct};
-use crate::charged::Charged;
+use crate::adapter::Adapter;
 use crate::connect::Renewable;
 use crate::error::Error;
 use crate::jetstream::JetStream;
-use crate::kv::NatsKv;
 use crate::link::{Link, PATIENCE, Status};
-use crate::log::NatsLog;
 use crate::probe::{self, Probe};
-use crate::removal::Turns;
 use crate::set_up;
-use crate::worker::{self, Served};
-
-/// Bytes of messages read at once by the control plane.
-const PAGE_BYTES: usize = 4 << 20;
 
 /// A connection that comes back by itself. Cheap to clone.
 #[derive(Clone)]
@@ -56,8 +48,7 @@ impl Connection {
     /// # Errors
     /// `NoJetStream`, `NotSetUp`, `Newer`, `Storage`.
     pub async fn control(&self) -> Result<Ports, Error> {
-        let archive = self.direct(PAGE_BYTES).await?;
-        Ok(self.ports_on(Arc::new(archive)))
+        Ok(self.adapter().await?.control())
     }
 
     /// The same, for who stores in logs at the cost of their sandboxes.
@@ -65,8 +56,7 @@ impl Connection {
     /// # Errors
     /// As [`Connection::control`].
     pub async fn control_at_cost(&self, ledger: Arc<dyn Ledger>) -> Result<Ports, Error> {
-        let archive = Arc::new(self.direct(PAGE_BYTES).await?);
-        Ok(self.ports_on(Arc::new(Charged { archive, ledger })))
+        Ok(self.adapter().await?.control_at_cost(ledger))
     }
 
     /// The ports of one incarnation of a worker: the bus, the logs of its sandbox, and its lease. There must be somebody who serves
@@ -76,13 +66,8 @@ impl Connection {
     /// `Storage` when nobody does.
     pub async fn worker(&self, sandbox: &SandboxId, epoch: Epoch) -> Result<Ports, Error> {
         let link = Link { nobody: subjects::nobody_of(sandbox, epoch), ..self.link.clone() };
-        let remote = Arc::new(worker::Remote::new(link.clone(), sandbox, epoch));
-        remote.lease().await?;
-        Ok(Ports {
-            bus: Arc::new(link.clone()),
-            log: Arc::new(NatsLog::new(remote.clone(), link.client.max_payload())),
-            kv: Arc::new(worker::OwnLease { remote, sandbox: sandbox.clone() }),
-        })
+        let max_payload = link.client.max_payload();
+        Ok(Adapter::worker(Arc::new(link), max_payload, sandbox, epoch).await?)
     }
 
     /// The storage of workers, to be served to them.
@@ -90,9 +75,7 @@ impl Connection {
     /// # Errors
     /// `NotSetUp`, `Storage`.
     pub async fn storage(&self) -> Result<Arc<dyn Storage>, Error> {
-        let archive = Arc::new(self.direct(worker::PAGE_BYTES).await?);
-        let kv: Arc<dyn Kv> = Arc::new(NatsKv { jetstream: self.jetstream() });
-        Ok(Arc::new(Served { archive, kv }))
+        Ok(self.adapter().await?.storage())
     }
 
     /// Asks the server itself.
@@ -162,22 +145,20 @@ impl Connection {
         self.link.client.server_info().version
     }
 
-    fn ports_on(&self, archive: Arc<dyn Archive>) -> Ports {
-        Ports {
-            bus: Arc::new(self.link.clone()),
-            log: Arc::new(NatsLog::new(archive, self.link.client.max_payload())),
-            kv: Arc::new(NatsKv { jetstream: self.jetstream() }),
-        }
-    }
-
     fn jetstream(&self) -> JetStream {
         JetStream { link: self.link.clone() }
     }
 
-    async fn direct(&self, page_bytes: usize) -> Result<Direct, Error> {
+    async fn adapter(&self) -> Result<Adapter, Error> {
         let jetstream = self.jetstream();
         self.link.heed_leaders(&self.news).await?;
-        let layout = set_up::layout(&jetstream).await?;
-        Ok(Direct { jetstream, layout, page_bytes, turns: Turns::default() })
+        let partitions = set_up::layout(&jetstream).await?.partitions;
+        let max_payload = self.link.client.max_payload();
+        Ok(Adapter {
+            bus: Arc::new(self.link.clone()),
+            streams: Arc::new(jetstream),
+            partitions,
+            max_payload,
+        })
     }
 }

@@ -1,17 +1,21 @@
-//! The calls of JetStream that are needed: store, read, purge, and manage streams.
+//! The streams of a server: the calls of JetStream that are needed to store, read and purge, and to manage streams.
 
 use std::time::Duration;
 
 use async_nats::{HeaderMap, StatusCode};
+use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::StreamExt;
-use ports::{Error, Result};
+use ports::{Changes, Error, Result};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use types::subjects::store;
 
+use crate::kv;
 use crate::link::{Link, PATIENCE};
 use crate::stored::Raw;
+use crate::streams::{StreamFilter, Streams, Unstored, Wanted};
+use crate::subscription::follow;
 
 pub const STREAM_NOT_FOUND: u16 = 10_059;
 const NO_MESSAGE: u16 = 10_037;
@@ -19,28 +23,9 @@ const EXPECTED_LAST: &str = "Nats-Expected-Last-Subject-Sequence";
 /// How long a purge or a change of a stream may take.
 const ADMINISTRATION: Duration = Duration::from_secs(20);
 
-/// What is asked of the leader one by one where a follower has ended a page.
-const MISSED: usize = 16;
-
 #[derive(Clone)]
 pub struct JetStream {
     pub link: Link,
-}
-
-/// Why a message is not stored.
-#[derive(Debug)]
-pub enum Unstored {
-    /// The server has said so, or never had it.
-    Surely(Error),
-    /// Nobody has said anything: perhaps it is.
-    Perhaps(Error),
-}
-
-/// Where to read: a stream and a subject of it, which may be a pattern.
-#[derive(Clone, Copy, Debug)]
-pub struct StreamFilter<'a> {
-    pub stream: &'a str,
-    pub subject: &'a str,
 }
 
 #[derive(Deserialize)]
@@ -61,129 +46,6 @@ pub struct ApiError {
 }
 
 impl JetStream {
-    /// Stores a message and answers its position. `after`: only if the subject's last message is that one; 0,
-    /// if there is none.
-    ///
-    /// # Errors
-    /// `Conflict` when `after` does not hold; `Unavailable` perhaps stored.
-    pub async fn store(
-        &self,
-        subject: &str,
-        after: Option<u64>,
-        headers: HeaderMap,
-        payload: Bytes,
-    ) -> Result<u64> {
-        Ok(self.try_to_store(subject, after, headers, payload).await?)
-    }
-
-    /// As [`JetStream::store`], for who has to know whether it may be stored all the same.
-    pub async fn try_to_store(
-        &self,
-        subject: &str,
-        after: Option<u64>,
-        mut headers: HeaderMap,
-        payload: Bytes,
-    ) -> std::result::Result<u64, Unstored> {
-        if let Some(after) = after {
-            headers.insert(EXPECTED_LAST, after.to_string());
-        }
-        let headers = (!headers.is_empty()).then_some(headers);
-        let answer =
-            self.link.ask(subject, headers, payload, PATIENCE).await.map_err(|error| match error {
-                error @ Error::Unavailable(_) => Unstored::Perhaps(error),
-                error => Unstored::Surely(no_stream(error)),
-            })?;
-        let ack: Ack = parse(&answer.payload).map_err(Unstored::Perhaps)?;
-        match ack.error {
-            None => Ok(ack.seq),
-            Some(error) => Err(Unstored::Surely(error.into())),
-        }
-    }
-
-    /// The last message of a subject, as the stream's leader knows it: what is written next may rely on it.
-    pub async fn last(&self, filter: StreamFilter<'_>) -> Result<Option<Raw>> {
-        self.of_leader(filter.stream, json!({ "last_by_subj": filter.subject })).await
-    }
-
-    /// The message of a subject that never changes once it is there.
-    pub async fn constant(&self, filter: StreamFilter<'_>) -> Result<Option<Raw>> {
-        let body = json!({ "last_by_subj": filter.subject });
-        let answer = self.link.ask(&direct(filter.stream), None, bytes(&body), PATIENCE).await;
-        match Raw::of(answer.map_err(no_stream)?)? {
-            Some(raw) => Ok(Some(raw)),
-            None => self.of_leader(filter.stream, body).await,
-        }
-    }
-
-    /// Up to `limit` messages at or after the position `from`, and about `max_bytes` of them, but at least one
-    /// if there is one. A replica may be asked that lags behind, so a page may end early; and it may still have what has been
-    /// removed: with what a page begins, if with anything, the leader says.
-    pub async fn page(
-        &self,
-        filter: StreamFilter<'_>,
-        from: u64,
-        limit: usize,
-        max_bytes: usize,
-    ) -> Result<Vec<Raw>> {
-        let page = self.page_of_any(filter, from, limit, max_bytes);
-        if !self.link.has_several_servers() {
-            let page = page.await?;
-            return if page.is_empty() {
-                self.next(filter, from).await.map(Vec::from_iter)
-            } else {
-                Ok(page)
-            };
-        }
-        let (mut page, first) = tokio::try_join!(page, self.next(filter, from))?;
-        let Some(first) = first else { return Ok(Vec::new()) };
-        page.retain(|raw| raw.seq >= first.seq);
-        if page.first().is_none_or(|raw| raw.seq != first.seq) {
-            page = vec![first];
-        }
-        self.complete(filter, &mut page, limit, max_bytes).await?;
-        Ok(page)
-    }
-
-    /// Adds what a follower did not have yet, if that is not much.
-    async fn complete(
-        &self,
-        filter: StreamFilter<'_>,
-        page: &mut Vec<Raw>,
-        limit: usize,
-        max_bytes: usize,
-    ) -> Result<()> {
-        for _ in 0..MISSED {
-            let bytes: usize = page.iter().map(|raw| raw.payload.len()).sum();
-            let last = page.last().filter(|_| page.len() < limit && bytes < max_bytes / 2);
-            let Some(last) = last else { break };
-            let Some(next) = self.next(filter, last.seq + 1).await? else { break };
-            page.push(next);
-        }
-        Ok(())
-    }
-
-    /// The same as any replica knows it: it may be empty because that one lags behind.
-    pub async fn page_of_any(
-        &self,
-        filter: StreamFilter<'_>,
-        from: u64,
-        limit: usize,
-        max_bytes: usize,
-    ) -> Result<Vec<Raw>> {
-        let body =
-            json!({ "seq": from, "next_by_subj": filter.subject, "batch": limit, "max_bytes": max_bytes });
-        self.link.in_time(PATIENCE, self.read_batch(filter.stream, bytes(&body))).await?
-    }
-
-    /// The first message at or after the position `from`, as the stream's leader knows it.
-    pub async fn next(&self, filter: StreamFilter<'_>, from: u64) -> Result<Option<Raw>> {
-        self.of_leader(filter.stream, json!({ "seq": from, "next_by_subj": filter.subject })).await
-    }
-
-    async fn of_leader(&self, stream: &str, body: Value) -> Result<Option<Raw>> {
-        self.told(stream, &body).await?.map_err(Error::from)
-    }
-
     /// What the leader of a stream says of a message.
     pub async fn told(
         &self,
@@ -220,23 +82,78 @@ impl JetStream {
         Err(Error::Unavailable("the connection to NATS has ended".to_owned()))
     }
 
-    /// Removes every message of a subject; answers how many this call has removed.
-    pub async fn purge(&self, filter: StreamFilter<'_>) -> Result<u64> {
-        self.purged(filter, json!({ "filter": filter.subject })).await
+    /// A call of the management API.
+    pub async fn api(&self, call: &str, body: &Value) -> Result<std::result::Result<Value, ApiError>> {
+        let answer = self.link.ask(&store::api(call), None, bytes(body), ADMINISTRATION).await;
+        let mut answer: Value = parse(&answer?.payload)?;
+        match answer.get_mut("error").map(Value::take) {
+            None => Ok(Ok(answer)),
+            Some(error) => Ok(Err(serde_json::from_value(error).map_err(not_understood)?)),
+        }
+    }
+}
+
+#[async_trait]
+impl Streams for JetStream {
+    async fn try_to_store(
+        &self,
+        subject: &str,
+        after: Option<u64>,
+        mut headers: HeaderMap,
+        payload: Bytes,
+    ) -> std::result::Result<u64, Unstored> {
+        if let Some(after) = after {
+            headers.insert(EXPECTED_LAST, after.to_string());
+        }
+        let headers = (!headers.is_empty()).then_some(headers);
+        let answer =
+            self.link.ask(subject, headers, payload, PATIENCE).await.map_err(|error| match error {
+                error @ Error::Unavailable(_) => Unstored::Perhaps(error),
+                error => Unstored::Surely(no_stream(error)),
+            })?;
+        let ack: Ack = parse(&answer.payload).map_err(Unstored::Perhaps)?;
+        match ack.error {
+            None => Ok(ack.seq),
+            Some(error) => Err(Unstored::Surely(error.into())),
+        }
     }
 
-    /// Removes the messages of a subject before the position `first`; answers how many this call has removed.
-    pub async fn purge_before(&self, filter: StreamFilter<'_>, first: u64) -> Result<u64> {
-        self.purged(filter, json!({ "filter": filter.subject, "seq": first })).await
+    async fn of_leader(&self, filter: StreamFilter<'_>, wanted: Wanted) -> Result<Option<Raw>> {
+        self.told(filter.stream, &one(filter, wanted)).await?.map_err(Error::from)
     }
 
-    async fn purged(&self, filter: StreamFilter<'_>, body: Value) -> Result<u64> {
+    async fn of_any(&self, filter: StreamFilter<'_>, wanted: Wanted) -> Result<Option<Raw>> {
+        let body = bytes(&one(filter, wanted));
+        let answer = self.link.ask(&direct(filter.stream), None, body, PATIENCE).await;
+        Raw::of(answer.map_err(no_stream)?)
+    }
+
+    async fn page_of_any(
+        &self,
+        filter: StreamFilter<'_>,
+        from: u64,
+        limit: usize,
+        max_bytes: usize,
+    ) -> Result<Vec<Raw>> {
+        let body =
+            json!({ "seq": from, "next_by_subj": filter.subject, "batch": limit, "max_bytes": max_bytes });
+        self.link.in_time(PATIENCE, self.read_batch(filter.stream, bytes(&body))).await?
+    }
+
+    fn has_replicas(&self) -> bool {
+        self.link.has_several_servers()
+    }
+
+    async fn clear(&self, filter: StreamFilter<'_>, before: Option<u64>) -> Result<u64> {
+        let body = match before {
+            Some(first) => json!({ "filter": filter.subject, "seq": first }),
+            None => json!({ "filter": filter.subject }),
+        };
         let answer = self.api(&format!("STREAM.PURGE.{}", filter.stream), &body).await??;
         Ok(answer.get("purged").and_then(Value::as_u64).unwrap_or_default())
     }
 
-    /// The subjects that have messages, of those a pattern names.
-    pub async fn subjects(&self, filter: StreamFilter<'_>) -> Result<Vec<String>> {
+    async fn subjects(&self, filter: StreamFilter<'_>) -> Result<Vec<String>> {
         let mut all = Vec::new();
         loop {
             let body = json!({ "subjects_filter": filter.subject, "offset": all.len() });
@@ -251,22 +168,17 @@ impl JetStream {
         }
     }
 
-    /// A call of the management API.
-    pub async fn api(&self, call: &str, body: &Value) -> Result<std::result::Result<Value, ApiError>> {
-        let answer = self.link.ask(&store::api(call), None, bytes(body), ADMINISTRATION).await;
-        let mut answer: Value = parse(&answer?.payload)?;
-        match answer.get_mut("error").map(Value::take) {
-            None => Ok(Ok(answer)),
-            Some(error) => Ok(Err(serde_json::from_value(error).map_err(not_understood)?)),
-        }
+    async fn changes(&self, bucket: &str) -> Result<Changes> {
+        let bucket = bucket.to_owned();
+        let subscribed = self.link.listen(&store::changes(&bucket), None).await?;
+        Ok(Box::pin(follow(subscribed, move |message| kv::change(&bucket, message).into_iter().collect())))
     }
 }
 
-impl From<Unstored> for Error {
-    fn from(unstored: Unstored) -> Self {
-        match unstored {
-            Unstored::Surely(error) | Unstored::Perhaps(error) => error,
-        }
+fn one(filter: StreamFilter<'_>, wanted: Wanted) -> Value {
+    match wanted {
+        Wanted::Last => json!({ "last_by_subj": filter.subject }),
+        Wanted::Next(from) => json!({ "seq": from, "next_by_subj": filter.subject }),
     }
 }
 

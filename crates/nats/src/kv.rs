@@ -1,5 +1,7 @@
 //! Buckets as streams.
 
+use std::sync::Arc;
+
 use async_nats::{HeaderMap, Message};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -8,10 +10,9 @@ use ports::{Change, Changes, Error, Expect, Kv, KvEntry, Result, Scan};
 
 use types::subjects::store;
 
-use crate::jetstream::{JetStream, StreamFilter};
 use crate::layout;
 use crate::stored::{Raw, number};
-use crate::subscription::follow;
+use crate::streams::{StreamFilter, Streams};
 
 const PAGE: usize = 1_000;
 const PAGE_BYTES: usize = 4 << 20;
@@ -21,7 +22,7 @@ const CONFLICT: Error = Error::Conflict { tail: None };
 
 /// Buckets as streams with one message a key, in the form of NATS' own key-value buckets.
 pub struct NatsKv {
-    pub jetstream: JetStream,
+    pub streams: Arc<dyn Streams>,
 }
 
 /// What is stored under a key.
@@ -90,7 +91,7 @@ impl Kv for NatsKv {
         mark.insert(DELETED, "DEL");
         mark.insert("Nats-TTL", MARK_LIFETIME);
         let subject = layout::key_subject(bucket, key)?;
-        self.jetstream.store(&subject, after, mark, Bytes::new()).await.map(|_| ())
+        self.streams.store(&subject, after, mark, Bytes::new()).await.map(|_| ())
     }
 
     /// One pass from the bucket's beginning to its end. What changes meanwhile moves to the end, so nothing
@@ -105,9 +106,7 @@ impl Kv for NatsKv {
     }
 
     async fn watch(&self, bucket: &str) -> Result<Changes> {
-        let bucket = bucket.to_owned();
-        let subscribed = self.jetstream.link.listen(&store::changes(&bucket), None).await?;
-        Ok(Box::pin(follow(subscribed, move |message| change(&bucket, message).into_iter().collect())))
+        self.streams.changes(bucket).await
     }
 }
 
@@ -118,15 +117,15 @@ impl NatsKv {
         let filter = StreamFilter { stream: &stream, subject: &subject };
         let end = match at.end {
             Some(end) => end,
-            None => self.jetstream.last(filter).await?.map_or(0, |raw| raw.seq),
+            None => self.streams.last(filter).await?.map_or(0, |raw| raw.seq),
         };
-        let mut page = self.jetstream.page_of_any(filter, at.from, PAGE, PAGE_BYTES).await?;
+        let mut page = self.streams.page_of_any(filter, at.from, PAGE, PAGE_BYTES).await?;
         // A server that stops for want of anything more has sent less than either bound; its count of bytes has
         // headers and subjects in it. To go on until a page is empty would take for ever where keys change often.
         let bytes: usize = page.iter().map(|raw| raw.payload.len()).sum();
         let mut is_whole = page.len() < PAGE && bytes < PAGE_BYTES / 2;
         if page.is_empty() {
-            page.extend(self.jetstream.next(filter, at.from).await?);
+            page.extend(self.streams.next(filter, at.from).await?);
             is_whole = false;
         }
         let next = page.last().and_then(|last| At::after(last.seq, is_whole, end));
@@ -136,13 +135,13 @@ impl NatsKv {
     /// The last message of a key.
     async fn value(&self, bucket: &str, key: &str) -> Result<Option<Value>> {
         let (stream, subject) = (store::bucket_stream(bucket), layout::key_subject(bucket, key)?);
-        let last = self.jetstream.last(StreamFilter { stream: &stream, subject: &subject }).await?;
+        let last = self.streams.last(StreamFilter { stream: &stream, subject: &subject }).await?;
         Ok(last.map(Value::of))
     }
 
     async fn store(&self, bucket: &str, key: &str, after: Option<u64>, value: Bytes) -> Result<u64> {
         let subject = layout::key_subject(bucket, key)?;
-        self.jetstream.store(&subject, after, HeaderMap::new(), value).await
+        self.streams.store(&subject, after, HeaderMap::new(), value).await
     }
 
     /// Puts a value where only the mark of an earlier one's end stands.
@@ -172,7 +171,7 @@ fn entry(value: Value) -> Option<KvEntry> {
 }
 
 /// `None` for what is no key's.
-fn stored(bucket: &str, raw: Raw) -> Option<Change> {
+pub fn stored(bucket: &str, raw: Raw) -> Option<Change> {
     let key = store::key_of(bucket, &raw.subject)?.to_owned();
     Some(match entry(Value::of(raw)) {
         Some(entry) => Change::Put { key, entry },
@@ -181,7 +180,7 @@ fn stored(bucket: &str, raw: Raw) -> Option<Change> {
 }
 
 /// `None` for what is no stored value.
-fn change(bucket: &str, message: Message) -> Option<Change> {
+pub fn change(bucket: &str, message: Message) -> Option<Change> {
     let key = store::changed_key(bucket, &message.subject)?.to_owned();
     let headers = message.headers?;
     let revision = number(&headers, "Nats-Sequence")?;

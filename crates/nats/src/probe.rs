@@ -9,8 +9,8 @@ use types::subjects::store;
 use types::time;
 
 use crate::error::Error;
-use crate::jetstream::{JetStream, StreamFilter};
 use crate::layout::key_subject;
+use crate::streams::{StreamFilter, Streams};
 
 /// One message on its way to the server's disk and back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,12 +22,12 @@ pub struct Probe {
 }
 
 /// Leaves one small message, which the next one replaces.
-pub async fn probe(jetstream: &JetStream) -> Result<Probe, Error> {
+pub async fn probe(streams: &dyn Streams) -> Result<Probe, Error> {
     let (stream, subject) = (store::bucket_stream(CLUSTER), key_subject(CLUSTER, PROBE_KEY)?);
     let begun = Instant::now();
-    jetstream.store(&subject, None, HeaderMap::new(), Bytes::from_static(b"probe")).await?;
+    streams.store(&subject, None, HeaderMap::new(), Bytes::from_static(b"probe")).await?;
     let took = begun.elapsed();
-    let stored = jetstream.last(StreamFilter { stream: &stream, subject: &subject }).await?;
+    let stored = streams.last(StreamFilter { stream: &stream, subject: &subject }).await?;
     let server_unix_ms = stored.and_then(|raw| time::unix_of_utc(&raw.stored_at));
     let without = || ports::Error::Internal("a stored message without its time".to_owned());
     Ok(Probe { took, server_unix_ms: server_unix_ms.ok_or_else(without)? })

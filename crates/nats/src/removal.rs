@@ -27,10 +27,10 @@ use types::{LogId, SandboxId};
 
 use crate::archive::{Archive, Direct};
 use crate::body::Digest;
-use crate::jetstream::StreamFilter;
 use crate::kv::NatsKv;
 use crate::message::{LOG_WEIGHT, LogMessage, piece_weight};
 use crate::stored::Raw;
+use crate::streams::StreamFilter;
 
 /// What is removed, cut or weighed at once.
 const AT_ONCE: usize = 4;
@@ -91,7 +91,7 @@ impl Direct {
         let filter = StreamFilter { stream: &stream, subject: &subject };
         self.clear(filter, extent.last, is_counted, room).await?;
         // A log that goes on has its own weight still.
-        if *room > 0 && matches!(self.jetstream.last(filter).await, Ok(None)) {
+        if *room > 0 && matches!(self.streams.last(filter).await, Ok(None)) {
             *room += LOG_WEIGHT;
         }
         let pieces = store::bodies(log);
@@ -123,7 +123,7 @@ impl Direct {
     }
 
     async fn begins_before(&self, filter: StreamFilter<'_>, first: u64) -> Result<bool> {
-        let page = self.jetstream.page(filter, 1, 1, PAGE_BYTES).await?;
+        let page = self.streams.page(filter, 1, 1, PAGE_BYTES).await?;
         Ok(page.first().is_some_and(|raw| raw.seq < first))
     }
 
@@ -135,10 +135,10 @@ impl Direct {
         is_counted: bool,
         room: &mut u64,
     ) -> Result<Option<Raw>> {
-        let Some(last) = self.jetstream.last(filter).await? else { return Ok(None) };
+        let Some(last) = self.streams.last(filter).await? else { return Ok(None) };
         let first = first.min(last.seq);
         let load = if is_counted { self.weigh(filter, 1..first).await? } else { Load::default() };
-        let removed = self.jetstream.purge_before(filter, first).await?;
+        let removed = self.streams.purge_before(filter, first).await?;
         *room += load.of_removed(removed);
         Ok((removed > 0).then_some(last))
     }
@@ -163,7 +163,7 @@ impl Direct {
         for digest in unnamed {
             let pieces = store::pieces(log, &digest);
             let filter = StreamFilter { stream: BODY_STREAM, subject: &pieces };
-            let newest = self.jetstream.last(filter).await?;
+            let newest = self.streams.last(filter).await?;
             if let Some(newest) = newest.filter(|newest| newest.is_older_than(last)) {
                 let mut room = 0;
                 let cleared = self.clear(filter, newest.seq, is_counted, &mut room).await;
@@ -177,16 +177,16 @@ impl Direct {
     /// The bodies that a log has.
     async fn bodies(&self, log: &LogId) -> Result<BTreeSet<Digest>> {
         let subject = store::bodies(log);
-        let pieces = self.jetstream.subjects(StreamFilter { stream: BODY_STREAM, subject: &subject }).await?;
+        let pieces = self.streams.subjects(StreamFilter { stream: BODY_STREAM, subject: &subject }).await?;
         Ok(pieces.iter().filter_map(|piece| piece.rsplit('.').nth(1)?.parse().ok()).collect())
     }
 
     /// Removes all logs of a sandbox and their bodies.
     pub async fn erase(&self, sandbox: &SandboxId) -> Result<()> {
         let bodies = store::bodies_of(sandbox);
-        self.jetstream.purge(StreamFilter { stream: BODY_STREAM, subject: &bodies }).await?;
+        self.streams.purge(StreamFilter { stream: BODY_STREAM, subject: &bodies }).await?;
         for (stream, subject) in self.layout.logs_of(sandbox) {
-            self.jetstream.purge(StreamFilter { stream: &stream, subject: &subject }).await?;
+            self.streams.purge(StreamFilter { stream: &stream, subject: &subject }).await?;
         }
         Ok(())
     }
@@ -215,7 +215,7 @@ impl Direct {
         let behind = last.saturating_add(1);
         let load = if is_counted { self.weigh(filter, 1..behind).await? } else { Load::default() };
         if last > 0 && !(is_counted && load.messages == 0) {
-            *room += load.of_removed(self.jetstream.purge_before(filter, behind).await?);
+            *room += load.of_removed(self.streams.purge_before(filter, behind).await?);
         }
         Ok(())
     }
@@ -235,7 +235,7 @@ impl Direct {
     ) -> Result<()> {
         let mut from = range.start.max(1);
         while from < range.end {
-            let page = self.jetstream.page(filter, from, PAGE, PAGE_BYTES).await?;
+            let page = self.streams.page(filter, from, PAGE, PAGE_BYTES).await?;
             let Some(last) = page.last() else { return Ok(()) };
             from = last.seq + 1;
             page.into_iter().filter(|raw| raw.seq < range.end).for_each(|raw| show(LogMessage::of(raw)));
@@ -257,7 +257,7 @@ impl Direct {
     }
 
     fn kv(&self) -> NatsKv {
-        NatsKv { jetstream: self.jetstream.clone() }
+        NatsKv { streams: self.streams.clone() }
     }
 }
 

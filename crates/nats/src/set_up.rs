@@ -9,6 +9,7 @@ use types::subjects::store::{self, BODY_STREAM};
 use crate::error::Error;
 use crate::jetstream::{JetStream, STREAM_NOT_FOUND};
 use crate::layout::{LAYOUT_VERSION, Layout, MARK, PARTITIONS, VERSION, key_subject};
+use crate::streams::Streams;
 
 const DEFAULT_PARTITIONS: u64 = 4;
 const STREAM_NAME_IN_USE: u16 = 10_058;
@@ -182,7 +183,8 @@ async fn fixed(jetstream: &JetStream, key: &str) -> Result<Option<(u64, u64)>, E
 /// Writes a number unless there is one.
 async fn fix(jetstream: &JetStream, key: &str, value: u64) -> Result<(), Error> {
     let subject = key_subject(CLUSTER, key)?;
-    match jetstream.store(&subject, Some(0), HeaderMap::new(), value.to_string().into()).await {
+    let streams: &dyn Streams = jetstream;
+    match streams.store(&subject, Some(0), HeaderMap::new(), value.to_string().into()).await {
         Ok(_) | Err(ports::Error::Conflict { .. }) => Ok(()),
         Err(error) => Err(error.into()),
     }
@@ -190,13 +192,13 @@ async fn fix(jetstream: &JetStream, key: &str, value: u64) -> Result<(), Error> 
 
 /// Writes a number in the place of a lower one, or of none.
 async fn raise(jetstream: &JetStream, key: &str, value: u64) -> Result<(), Error> {
-    let subject = key_subject(CLUSTER, key)?;
+    let (streams, subject): (&dyn Streams, _) = (jetstream, key_subject(CLUSTER, key)?);
     loop {
         let last = match fixed(jetstream, key).await? {
             Some((_, found)) if found >= value => return Ok(()),
             found => found.map_or(0, |(at, _)| at),
         };
-        let stored = jetstream.store(&subject, Some(last), HeaderMap::new(), value.to_string().into()).await;
+        let stored = streams.store(&subject, Some(last), HeaderMap::new(), value.to_string().into()).await;
         match stored {
             // Somebody else was faster.
             Err(ports::Error::Conflict { .. }) => {}

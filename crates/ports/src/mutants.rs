@@ -14,11 +14,52 @@ pub enum Mutant {
     AdoptedTail,
     /// Who wakes a sandbox is told why it failed before.
     OldFailure,
+    /// A tool runs while the call that it answers is being stored.
+    RunsFirst,
+    /// Leases count as lost also while nobody serves workers, which could not renew them.
+    LostWithoutDeputies,
+    /// A sandbox is charged for what was certainly not stored.
+    ChargedTries,
+    /// Workers may write fences of other incarnations.
+    ForeignEpochs,
+    /// What is the last of a log or a key is what any replica says, however far it lags behind.
+    LastOfAny,
+    /// That there is no more is what any replica says.
+    EmptyPage,
+    /// An Idempotency-Key is free for whoever has it until its call has been answered.
+    FreedKey,
+    /// A sandbox is paused although its worker was called meanwhile.
+    PauseIgnoresCalls,
+    /// Whatever has the name of a conversation is taken for it.
+    IndexByName,
+    /// What is stored in a conversation while it becomes known is not looked for.
+    AdoptBeforeInsert,
+    /// Who deletes a conversation removes whichever has its name by then.
+    DeletionAgainstCreation,
+    /// As many sandboxes run as are asked for.
+    EndlessRoom,
 }
 
 impl Mutant {
-    pub const ALL: [Self; 5] =
-        [Self::UnfencedWriter, Self::DroppedAnswer, Self::AskedAgain, Self::AdoptedTail, Self::OldFailure];
+    pub const ALL: [Self; 17] = [
+        Self::UnfencedWriter,
+        Self::DroppedAnswer,
+        Self::AskedAgain,
+        Self::AdoptedTail,
+        Self::OldFailure,
+        Self::RunsFirst,
+        Self::LostWithoutDeputies,
+        Self::ChargedTries,
+        Self::ForeignEpochs,
+        Self::LastOfAny,
+        Self::EmptyPage,
+        Self::FreedKey,
+        Self::PauseIgnoresCalls,
+        Self::IndexByName,
+        Self::AdoptBeforeInsert,
+        Self::DeletionAgainstCreation,
+        Self::EndlessRoom,
+    ];
 }
 
 /// Whether this is a build with that defect, and it was chosen.

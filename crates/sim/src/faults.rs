@@ -28,6 +28,8 @@ pub enum Trouble {
     IsSlow { whom: usize, lasts: Duration, by: Duration },
     /// Messages to it are lost. Then it is told that some may have been.
     IsCutOff { whom: usize, lasts: Duration },
+    /// What it asks of any replica of the store is answered by one that lags behind.
+    IsBehind { whom: usize, lasts: Duration, by: Duration },
     /// The store answers nobody.
     StoreIsAway { lasts: Duration },
     /// The store has no room for what logs grow by.
@@ -51,7 +53,9 @@ impl Trouble {
             | Self::StoreIsAway { lasts }
             | Self::StoreIsFull { lasts }
             | Self::IsStopped { lasts, .. } => lasts,
-            Self::IsLate { lasts, by, .. } | Self::IsSlow { lasts, by, .. } => lasts + by,
+            Self::IsLate { lasts, by, .. }
+            | Self::IsSlow { lasts, by, .. }
+            | Self::IsBehind { lasts, by, .. } => lasts + by,
             Self::IsKilled { .. } | Self::ClockJumps { .. } => Duration::ZERO,
         }
     }
@@ -73,6 +77,7 @@ pub enum Kind {
     IsLate,
     IsSlow,
     IsCutOff,
+    IsBehind,
     StoreIsAway,
     StoreIsFull,
     IsKilled,
@@ -104,6 +109,7 @@ impl Mix {
             Kind::IsLate => Trouble::IsLate { whom, lasts, by },
             Kind::IsSlow => Trouble::IsSlow { whom, lasts, by },
             Kind::IsCutOff => Trouble::IsCutOff { whom, lasts },
+            Kind::IsBehind => Trouble::IsBehind { whom, lasts, by },
             Kind::StoreIsAway => Trouble::StoreIsAway { lasts },
             Kind::StoreIsFull => Trouble::StoreIsFull { lasts },
             Kind::IsKilled => Trouble::IsKilled { whom },

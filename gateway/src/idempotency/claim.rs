@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use memchr::memchr;
 use parking_lot::Mutex;
+use ports::mutants::{self, Mutant};
 use ports::{Bucket, Error, Kv, Unchanged, Update, Value, Versioned};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
@@ -227,7 +228,8 @@ impl Slip {
     }
 
     fn is_expired(&self) -> bool {
-        lifetime(IDEMPOTENCY).is_some_and(|limit| self.age() >= limit)
+        let is_freed = mutants::is(Mutant::FreedKey) && !matches!(self.state, State::Finished(_));
+        is_freed || lifetime(IDEMPOTENCY).is_some_and(|limit| self.age() >= limit)
     }
 
     fn is_same_claim(&self, other: &Self) -> bool {

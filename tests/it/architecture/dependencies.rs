@@ -72,6 +72,7 @@ const USES: [(&str, &[&str]); 25] = [
             "control",
             "gateway",
             "llm",
+            "nats",
             "outbound",
             "ports",
             "supervisor",

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use agent::{Effect, LogItem};
+use ports::mutants::{self, Mutant};
 use ports::retry::Backoff;
 use ports::rpc::{Fault, Reason};
 use tokio::time::Instant;
@@ -28,6 +29,11 @@ impl Actor {
                     // the model may think while the disk writes.
                     if let Some(call) = effects.next_if(|next| matches!(next, Effect::CallModel { .. })) {
                         self.begin(call, anchor);
+                    }
+                    while mutants::is(Mutant::RunsFirst)
+                        && let Some(run) = effects.next_if(|next| matches!(next, Effect::RunTool { .. }))
+                    {
+                        self.begin(run, anchor);
                     }
                     self.store(&batch).await?;
                 }

@@ -56,18 +56,18 @@ impl Conversations {
         self.0.activity.touch();
         let told = self.0.workers.call_within(entry.log.sandbox(), &entry.call(command), deadline).await;
         match told {
-            Err(fault) if fault.reason == Some(Reason::Missing) => {
+            Err(fault) if matches!(fault.reason, Some(Reason::Missing | Reason::SandboxDeleted)) => {
                 Err(self.truly_missing(entry, fault).await)
             }
             told => told,
         }
     }
 
-    /// A worker says no to what is for a conversation that was deleted, also where another has its id by now and this gateway
-    /// has not heard of it: that one is there.
+    /// A worker says no to what is for a conversation that was deleted, or went with its sandbox, also where another has its id by
+    /// now and this gateway has not heard of it: that one is there.
     async fn truly_missing(&self, entry: &ConversationState, fault: Fault) -> Fault {
-        match self.get_stored(&entry.tenant, entry.id).await {
-            Ok(Some(present)) if !entry.is_of(&present.record()) => {
+        match self.0.index.read(entry.id).await {
+            Ok(Some(stored)) if stored.tenant == entry.tenant && !entry.is_of(&stored) => {
                 Fault::from(Reason::Unavailable).caused_by("another conversation has its id by now")
             }
             _ => fault,

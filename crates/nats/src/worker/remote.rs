@@ -1,17 +1,18 @@
 //! A worker's logs and lease, asked for over the bus.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use ports::rpc::{self, Address};
-use ports::{Error, Expect, Extent, KvEntry, Result};
+use ports::{Bus, Error, Expect, Extent, KvEntry, Result};
 use types::{Epoch, LogId, SandboxId};
 
 use super::protocol::{Question, StorageAnswer, unpack};
 use crate::archive::Archive;
 use crate::body::Digest;
-use crate::link::{Link, PATIENCE};
+use crate::link::PATIENCE;
 use crate::message::{LogMessage, NewMessage};
 
 /// How long it may take to drop a front: all that goes is read before.
@@ -19,14 +20,14 @@ const DROPPING: Duration = Duration::from_secs(60);
 
 /// The logs and the lease of one sandbox, asked for over the bus.
 pub struct Remote {
-    link: Link,
+    bus: Arc<dyn Bus>,
     sandbox: SandboxId,
     epoch: Epoch,
 }
 
 impl Remote {
-    pub fn new(link: Link, sandbox: &SandboxId, epoch: Epoch) -> Self {
-        Self { link, sandbox: sandbox.clone(), epoch }
+    pub fn new(bus: Arc<dyn Bus>, sandbox: &SandboxId, epoch: Epoch) -> Self {
+        Self { bus, sandbox: sandbox.clone(), epoch }
     }
 
     /// The sandbox's lease.
@@ -57,7 +58,7 @@ impl Remote {
         blob: Bytes,
     ) -> Result<(StorageAnswer, Bytes)> {
         let address = Address::of_control_plane_for(&self.sandbox, self.epoch);
-        Ok(rpc::call_patiently(&self.link, &address, &question, blob, deadline).await?)
+        Ok(rpc::call_patiently(&*self.bus, &address, &question, blob, deadline).await?)
     }
 
     /// The name of a log of this sandbox.

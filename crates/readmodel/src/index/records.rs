@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use ports::mutants::{self, Mutant};
 use ports::retry::{Backoff, while_unavailable};
 use ports::{Bucket, Error, Expect, KvEntry, Versioned};
 use serde::Deserialize;
@@ -209,16 +210,18 @@ impl Index {
     /// Somebody else may have deleted it, and another one have been made under its id, at any moment. So nothing is removed but
     /// what was stored while the record was this conversation's.
     async fn delete_stored(&self, entry: &ConversationState) -> ports::Result<()> {
+        let is_meant =
+            |record: &ConversationRecord| entry.is_of(record) || mutants::is(Mutant::DeletionAgainstCreation);
         let is_own = async || {
             let record = self.read(entry.id).await?;
-            Ok(record.is_some_and(|record| entry.is_of(&record)))
+            Ok(record.is_some_and(|record| is_meant(&record)))
         };
         if !self.remove_logs_if(entry, is_own).await? {
             return Ok(());
         }
         let key = entry.id.hex();
         let own =
-            |record: &mut Option<ConversationRecord>| record.take_if(|record| entry.is_of(record)).is_some();
+            |record: &mut Option<ConversationRecord>| record.take_if(|record| is_meant(record)).is_some();
         self.records().change(&key, own).await?;
         if let Err(error) = self.0.ports.kv.delete(PROJECTIONS, &key, Expect::Anything).await {
             tracing::warn!(conversation.id = %entry.id, %error, "a stored projection is left behind");
@@ -279,7 +282,9 @@ impl Index {
         // between the two is found by looking once more.
         self.catch_up(&entry).await?;
         let entry = self.directory_mut().insert(entry);
-        self.catch_up(&entry).await?;
+        if !mutants::is(Mutant::AdoptBeforeInsert) {
+            self.catch_up(&entry).await?;
+        }
         Ok(entry)
     }
 

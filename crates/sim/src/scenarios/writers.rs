@@ -58,7 +58,7 @@ pub fn run(simulation: &mut Simulation, rng: &mut Rng) -> Vec<String> {
     }
     // What was on its way arrives.
     simulation.run(Duration::from_secs(120), |_| false);
-    simulation.world.stored(|store| check(store.records(&log), &told.0.lock(), &mut broken));
+    simulation.world.stored(|store| check(&store.records(&log), &told.0.lock(), &mut broken));
     broken
 }
 

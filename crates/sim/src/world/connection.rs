@@ -1,4 +1,5 @@
-//! The ports of one node: what it asks is sent into the world, and what comes back wakes it.
+//! The bus and the streams of one node: what it asks is sent into the world, and what comes back wakes it. Its ports are those of
+//! a cluster, on these.
 
 use std::future::pending;
 use std::pin::Pin;
@@ -8,21 +9,32 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::{FutureExt, Stream, StreamExt, stream};
+use futures_util::{FutureExt, Stream, StreamExt};
+use nats::Adapter;
+use nats::streams::{Headers, Raw, StreamFilter, Streams, Unstored, Wanted};
 use ports::feed::{Item, Listener};
-use ports::{
-    Appended, Bus, Change, Changes, Error, EventLog, Expect, Extent, Kv, KvEntry, Parcel, Ports, Record,
-    Result, Scan, Stored, Subscription, rpc,
-};
+use ports::{Bus, Change, Changes, Delivery, Error, Parcel, Result, Subscription, rpc};
 use tokio::sync::oneshot;
-use types::{BashScope, LogId, SandboxId, Seq, subjects};
+use types::{LogId, buckets, subjects};
 
+use super::store::{MOST_BEHIND, OF_A_LOG, Replica, stream_of, weight};
 use super::{Fate, NodeId, State, World};
 
+const PARTITIONS: u64 = 2;
+/// Of a server as it is set up.
+pub const MAX_PAYLOAD: usize = 8 << 20;
+/// How long the mark of a deletion stays.
+const MARK: Duration = Duration::from_secs(3_600);
+
 impl World {
-    pub(super) fn ports_of(&self, node: NodeId) -> Ports {
+    pub(super) fn adapter_of(&self, node: NodeId) -> Adapter {
         let connection = Arc::new(Connection { world: self.clone(), node });
-        Ports { bus: connection.clone(), log: connection.clone(), kv: connection }
+        Adapter {
+            bus: connection.clone(),
+            streams: connection,
+            partitions: PARTITIONS,
+            max_payload: MAX_PAYLOAD,
+        }
     }
 }
 
@@ -102,134 +114,168 @@ impl World {
 }
 
 /// Where there is little room it is left to what ends something.
-fn room(state: &State, records: &[Bytes]) -> Result<()> {
+fn room(state: &State, payload: &[u8]) -> Result<()> {
     const GROWING: [&str; 3] = ["\"MessageEvent\"", "\"ActionEvent\"", "\"ObservationEvent\""];
-    let grows = |record: &Bytes| {
-        let text = String::from_utf8_lossy(record);
-        GROWING.iter().any(|kind| text.contains(kind))
-    };
-    match state.network.store_is_full > state.now && records.iter().any(grows) {
-        true => Err(Error::Full("There is no room.".to_owned())),
+    let grows = |text: &str| GROWING.iter().any(|kind| text.contains(kind));
+    match state.network.store_is_full > state.now && grows(&String::from_utf8_lossy(payload)) {
+        true => Err(Error::Unavailable("JetStream: insufficient resources (10023)".to_owned())),
         false => Ok(()),
     }
 }
 
-#[async_trait]
-impl EventLog for Connection {
-    async fn append(&self, log: &LogId, after: Seq, records: Vec<Bytes>) -> Result<Appended> {
-        let log = log.clone();
-        self.ask("append", move |state| {
-            room(state, &records)?;
-            let appended = state.store.append(&log, after, records.clone())?;
-            if log.is_published() {
-                let (subject, mut prev) = (subjects::stored(&log), after);
-                for (seq, record) in appended.seqs.iter().zip(records) {
-                    let stored = serde_json::to_vec(&Stored { seq: *seq, prev });
-                    let json = stored.map_err(|error| Error::Internal(error.to_string()))?.into();
-                    state.route(&subject, &Parcel { json, blob: record }, None);
-                    prev = *seq;
-                }
+impl State {
+    /// Stores a message, and tells whoever follows.
+    fn put(&mut self, subject: &str, after: Option<u64>, headers: Headers, payload: Bytes) -> Result<u64> {
+        let stream = stream_of(subject);
+        let (number, before) = self.store.put(subject, after, headers, payload, self.now)?;
+        let Some(raw) = self.store.raw(&stream, number) else { return Ok(number) };
+        if let Some(log) = log_of(subject).filter(LogId::is_published) {
+            let subject = subjects::stored(&log);
+            for delivery in raw.deliveries(&subject, before) {
+                let Delivery::Message(message) = delivery else { continue };
+                self.route(&subject, &message.parcel, None);
             }
-            Ok(appended)
-        })
-        .await
+            return Ok(number);
+        }
+        let Some(bucket) = bucket_of(&stream).map(str::to_owned) else { return Ok(number) };
+        let Some(change) = raw.change(&bucket) else { return Ok(number) };
+        let lifetime = match &change {
+            Change::Put { .. } => buckets::lifetime(&bucket),
+            Change::Deleted { .. } | Change::Lagged => Some(MARK),
+        };
+        if let Some(lifetime) = lifetime {
+            let (subject, is_value) = (subject.to_owned(), matches!(change, Change::Put { .. }));
+            self.after(lifetime, move |world| world.lock().expire(&subject, number, is_value));
+        }
+        self.announce(&bucket, &change);
+        Ok(number)
     }
 
-    async fn read(&self, log: &LogId, after: Seq, limit: usize) -> Result<Vec<Record>> {
-        let log = log.clone();
-        self.ask("read", move |state| Ok(state.store.read(&log, after, limit))).await
+    /// In the place of a value whose time is over comes a mark.
+    fn expire(&mut self, subject: &str, number: u64, is_value: bool) {
+        if self.store.expire(&stream_of(subject), number, self.now) && is_value {
+            let mut headers = Headers::new();
+            headers.insert("Nats-Marker-Reason", "MaxAge");
+            // Nothing is expected, so nothing is refused.
+            let _ = self.put(subject, None, headers, Bytes::new());
+        }
     }
 
-    async fn tail(&self, log: &LogId) -> Result<Seq> {
-        let log = log.clone();
-        self.ask("tail", move |state| Ok(state.store.tail(&log))).await
-    }
-
-    async fn extent(&self, log: &LogId) -> Result<Extent> {
-        let log = log.clone();
-        self.ask("extent", move |state| Ok(state.store.extent(&log))).await
-    }
-
-    async fn remove(&self, log: &LogId, extent: Extent) -> Result<()> {
-        let log = log.clone();
-        self.ask("remove", move |state| {
-            state.store.remove(&log, extent);
-            Ok(())
-        })
-        .await
-    }
-
-    async fn truncate_before(&self, log: &LogId, first_kept: Seq) -> Result<()> {
-        let log = log.clone();
-        self.ask("truncate", move |state| {
-            state.store.truncate_before(&log, first_kept);
-            Ok(())
-        })
-        .await
-    }
-
-    async fn bash_logs(&self, sandbox: &SandboxId) -> Result<Vec<BashScope>> {
-        let sandbox = sandbox.clone();
-        self.ask("bash logs", move |state| Ok(state.store.bash_logs(&sandbox))).await
+    /// Who answers what a node asks of any replica.
+    fn replica_for(&mut self, node: NodeId) -> Replica {
+        match self.network.is_behind(node, self.now) {
+            Some(by) => Replica::AsOf(self.now.saturating_sub(by.min(MOST_BEHIND))),
+            None => Replica::Leader,
+        }
     }
 }
 
+fn log_of(subject: &str) -> Option<LogId> {
+    LogId::parse(subject.strip_prefix("mh.evt.")?.split_once('.')?.1)
+}
+
+fn bucket_of(stream: &str) -> Option<&str> {
+    stream.strip_prefix("KV_")
+}
+
 #[async_trait]
-impl Kv for Connection {
-    async fn get(&self, bucket: &str, key: &str) -> Result<Option<KvEntry>> {
-        let (bucket, key) = (bucket.to_owned(), key.to_owned());
-        self.ask("get", move |state| Ok(state.store.get(&bucket, &key, state.now))).await
+impl Streams for Connection {
+    async fn try_to_store(
+        &self,
+        subject: &str,
+        after: Option<u64>,
+        headers: Headers,
+        payload: Bytes,
+    ) -> std::result::Result<u64, Unstored> {
+        let cost = cost(subject, after, &headers, &payload);
+        let subject = subject.to_owned();
+        let stored = self.ask("store", move |state| {
+            if let Err(full) = room(state, &payload) {
+                return Ok(Err(full));
+            }
+            Ok(state.put(&subject, after, headers, payload))
+        });
+        // As long as nobody has said otherwise it may be stored, also where nobody waits for that any more.
+        *self.world.lock().costs.entry(self.node).or_default() += cost;
+        match stored.await {
+            Ok(Ok(number)) => Ok(number),
+            Ok(Err(error)) => {
+                *self.world.lock().costs.entry(self.node).or_default() -= cost;
+                Err(Unstored::Surely(error))
+            }
+            Err(error) => Err(Unstored::Perhaps(error)),
+        }
     }
 
-    async fn put(&self, bucket: &str, key: &str, value: Bytes, expect: Expect) -> Result<u64> {
-        ports::fits(value.len())?;
-        let (bucket, key) = (bucket.to_owned(), key.to_owned());
-        self.ask("put", move |state| {
-            let change = state.store.put((&bucket, &key), value, expect, state.now)?;
-            state.announce(&bucket, &change);
-            match change {
-                Change::Put { entry, .. } => Ok(entry.revision),
-                Change::Deleted { .. } | Change::Lagged => Err(Error::NotFound),
-            }
+    async fn of_leader(&self, filter: StreamFilter<'_>, wanted: Wanted) -> Result<Option<Raw>> {
+        let (stream, subject) = owned(filter);
+        self.ask("get", move |state| Ok(state.store.one(both(&stream, &subject), wanted, Replica::Leader)))
+            .await
+    }
+
+    async fn of_any(&self, filter: StreamFilter<'_>, wanted: Wanted) -> Result<Option<Raw>> {
+        let ((stream, subject), node) = (owned(filter), self.node);
+        self.ask("get of any", move |state| {
+            let replica = state.replica_for(node);
+            Ok(state.store.one(both(&stream, &subject), wanted, replica))
         })
         .await
     }
 
-    async fn delete(&self, bucket: &str, key: &str, expect: Expect) -> Result<()> {
-        let (bucket, key) = (bucket.to_owned(), key.to_owned());
-        self.ask("delete", move |state| {
-            if let Some(change) = state.store.delete((&bucket, &key), expect, state.now)? {
-                state.announce(&bucket, &change);
-            }
-            Ok(())
+    async fn page_of_any(
+        &self,
+        filter: StreamFilter<'_>,
+        from: u64,
+        limit: usize,
+        max_bytes: usize,
+    ) -> Result<Vec<Raw>> {
+        let ((stream, subject), node) = (owned(filter), self.node);
+        self.ask("page", move |state| {
+            let replica = state.replica_for(node);
+            Ok(state.store.page(both(&stream, &subject), from, limit, max_bytes, replica))
         })
         .await
     }
 
-    fn scan<'a>(&'a self, bucket: &'a str) -> Scan<'a> {
-        let pages = stream::try_unfold(Some(None::<String>), move |after| async move {
-            let Some(after) = after else { return Ok(None) };
-            let bucket = bucket.to_owned();
-            let page =
-                self.ask("scan", move |state| Ok(state.store.page(&bucket, after.as_deref(), state.now)));
-            let page = page.await?;
-            let Some((last, _)) = page.last().cloned() else { return Ok::<_, Error>(None) };
-            Ok(Some((page, Some(Some(last)))))
-        });
-        let puts = pages.map(|page| match page {
-            Ok(page) => page.into_iter().map(|(key, entry)| Ok(Change::Put { key, entry })).collect(),
-            Err(error) => vec![Err(error)],
-        });
-        puts.flat_map(stream::iter).boxed()
+    fn has_replicas(&self) -> bool {
+        true
     }
 
-    async fn watch(&self, bucket: &str) -> Result<Changes> {
+    async fn clear(&self, filter: StreamFilter<'_>, before: Option<u64>) -> Result<u64> {
+        let (stream, subject) = owned(filter);
+        self.ask("clear", move |state| Ok(state.store.clear(both(&stream, &subject), before, state.now)))
+            .await
+    }
+
+    async fn subjects(&self, filter: StreamFilter<'_>) -> Result<Vec<String>> {
+        let (stream, subject) = owned(filter);
+        self.ask("subjects", move |state| Ok(state.store.subjects(both(&stream, &subject)))).await
+    }
+
+    async fn changes(&self, bucket: &str) -> Result<Changes> {
         let (bucket, node, world) = (bucket.to_owned(), self.node, self.world.clone());
         let listening = self.ask("watch", move |state| {
             let (id, listener) = state.exchange.watch(node, &bucket);
             Ok(Listening { listener, world, node, id })
         });
         Ok(listening.await?.boxed())
+    }
+}
+
+fn owned(filter: StreamFilter<'_>) -> (String, String) {
+    (filter.stream.to_owned(), filter.subject.to_owned())
+}
+
+fn both<'a>(stream: &'a str, subject: &'a str) -> StreamFilter<'a> {
+    StreamFilter { stream, subject }
+}
+
+/// What storing a message in a log costs its sandbox.
+fn cost(subject: &str, after: Option<u64>, headers: &Headers, payload: &[u8]) -> u64 {
+    match log_of(subject) {
+        Some(_) if after == Some(0) => weight(subject, headers, payload) + OF_A_LOG,
+        None if bucket_of(&stream_of(subject)).is_some() => 0,
+        _ => weight(subject, headers, payload),
     }
 }
 

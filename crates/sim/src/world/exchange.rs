@@ -97,7 +97,7 @@ impl State {
         if let Some(number) = place_of(subject) {
             self.exchange.taken.remove(&number);
         }
-        if !self.is_there(from) || self.network.is_cut_off(from, self.now) {
+        if self.was_killed(from) || self.network.is_cut_off(from, self.now) {
             return;
         }
         let (there, subject) = (self.on_its_way(from), subject.to_owned());
@@ -151,7 +151,8 @@ impl State {
     }
 
     fn hand_over(&mut self, node: NodeId, id: u64, message: Message) {
-        if !self.is_there(node) || self.network.is_cut_off(node, self.now) {
+        // Whoever ends in order hears of what is on its way to it still, and refuses that.
+        if self.was_killed(node) || self.network.is_cut_off(node, self.now) {
             return;
         }
         let (reply, subject) = (message.reply.clone(), message.subject.clone());
@@ -243,7 +244,7 @@ fn place_of(subject: &str) -> Option<u64> {
 }
 
 /// Whether a pattern covers a subject.
-fn matches(pattern: &str, subject: &str) -> bool {
+pub(super) fn matches(pattern: &str, subject: &str) -> bool {
     let mut tokens = subject.split('.');
     for wanted in pattern.split('.') {
         match (wanted, tokens.next()) {

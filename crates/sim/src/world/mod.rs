@@ -18,6 +18,7 @@ use std::time::Duration;
 use fastrand::Rng;
 use parking_lot::{Mutex, MutexGuard};
 
+pub use connection::MAX_PAYLOAD;
 pub use node::{Exit, Here, NodeId, Start};
 pub use run::{Outcome, Simulation, calm};
 pub use store::Store;
@@ -51,6 +52,10 @@ struct State {
     network: Network,
     exchange: Exchange,
     store: Store,
+    /// What sandboxes are to be charged of what each node has stored, or perhaps has.
+    costs: BTreeMap<NodeId, u64>,
+    /// Until when something was wrong.
+    troubled: Duration,
     /// Of all that has happened: two runs of a seed have the same.
     trace: u64,
 }
@@ -70,6 +75,8 @@ impl World {
             network,
             exchange: Exchange::default(),
             store: Store::default(),
+            costs: BTreeMap::new(),
+            troubled: Duration::ZERO,
             rng,
             trace: 0xcbf2_9ce4_8422_2325,
         };
@@ -89,6 +96,18 @@ impl World {
     /// What is stored now.
     pub fn stored<T>(&self, look: impl FnOnce(&Store) -> T) -> T {
         look(&self.lock().store)
+    }
+
+    /// What sandboxes are to be charged of what a node has stored, or perhaps has.
+    #[must_use]
+    pub fn costs(&self, node: NodeId) -> u64 {
+        self.lock().costs.get(&node).copied().unwrap_or_default()
+    }
+
+    /// Until when something was wrong with anybody, of what has happened so far.
+    #[must_use]
+    pub fn last_trouble(&self) -> Duration {
+        self.lock().troubled
     }
 
     /// Dice of this world, for what nothing else depends on.

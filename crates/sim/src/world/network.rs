@@ -26,6 +26,7 @@ pub(super) struct Ailments {
     pub late: (Duration, Duration),
     pub slow: (Duration, Duration),
     pub cut_off: Duration,
+    pub behind: (Duration, Duration),
 }
 
 pub(super) struct Network {
@@ -70,6 +71,13 @@ impl Network {
 
     pub fn is_cut_off(&self, node: NodeId, now: Duration) -> bool {
         self.ailments.get(&node).is_some_and(|ailments| ailments.cut_off > now)
+    }
+
+    /// How far the replica lags behind that a node asks.
+    pub fn is_behind(&mut self, node: NodeId, now: Duration) -> Option<Duration> {
+        let (until, by) = self.ailments.get(&node)?.behind;
+        let is_behind = until > now && self.rng.u32(..4) != 0;
+        is_behind.then(|| self.part_of(by))
     }
 
     fn part_of(&mut self, most: Duration) -> Duration {

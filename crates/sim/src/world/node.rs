@@ -4,6 +4,7 @@ use std::future::pending;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use nats::Adapter;
 use ports::Ports;
 use tokio::sync::oneshot;
 
@@ -16,10 +17,14 @@ pub struct NodeId(pub(super) usize);
 pub type WhenOver = Box<dyn FnOnce(&World, Exit) + Send>;
 
 /// What a node has of the world.
+#[derive(Clone)]
 pub struct Here {
     pub world: World,
     pub node: NodeId,
+    /// Of the control plane.
     pub ports: Ports,
+    /// What they are made of.
+    pub adapter: Adapter,
 }
 
 /// What a node does.
@@ -85,6 +90,14 @@ impl World {
     #[must_use]
     pub fn is_innocent(&self, node: NodeId, since: Duration) -> bool {
         self.lock().nodes.get(node.0).is_some_and(|node| node.ailed <= since)
+    }
+
+    /// Whether nothing was wrong since a time with those who are there and are called so.
+    #[must_use]
+    pub fn are_innocent(&self, name: &str, since: Duration) -> bool {
+        let state = self.lock();
+        let mut meant = state.nodes.iter().filter(|node| node.exit.is_none() && node.name.starts_with(name));
+        meant.all(|node| node.ailed <= since)
     }
 
     /// Faults of nodes leave it alone.
@@ -162,6 +175,10 @@ impl Here {
 impl State {
     pub(super) fn is_there(&self, node: NodeId) -> bool {
         self.nodes.get(node.0).is_some_and(|node| node.exit.is_none())
+    }
+
+    pub(super) fn was_killed(&self, node: NodeId) -> bool {
+        self.nodes.get(node.0).is_none_or(|node| node.exit == Some(Exit::Killed))
     }
 
     pub(super) fn may_run(&self, node: NodeId) -> bool {

@@ -100,8 +100,8 @@ impl Simulation {
                     Order::Start(node, _) if !self.world.is_there(node) => {}
                     Order::Start(node, start) => {
                         let runtime = machine::runtime().expect("a runtime");
-                        let (ports, world) = (self.world.ports_of(node), self.world.clone());
-                        let here = Here { ports, node, world: world.clone() };
+                        let (adapter, world) = (self.world.adapter_of(node), self.world.clone());
+                        let here = Here { ports: adapter.control(), adapter, node, world: world.clone() };
                         runtime.spawn(async move {
                             start(here).await;
                             world.end(node, Exit::ByItself);

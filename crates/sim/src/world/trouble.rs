@@ -19,6 +19,7 @@ impl World {
         state.note(&fault.to_string());
         let now = state.now;
         let until = |lasts: Duration| now + lasts;
+        state.troubled = state.troubled.max(until(fault.trouble.lasts()));
         match fault.trouble {
             Trouble::StoreIsAway { lasts } => {
                 state.network.store_is_away = state.network.store_is_away.max(until(lasts));
@@ -31,6 +32,7 @@ impl World {
             | Trouble::IsLate { whom, .. }
             | Trouble::IsSlow { whom, .. }
             | Trouble::IsCutOff { whom, .. }
+            | Trouble::IsBehind { whom, .. }
             | Trouble::IsKilled { whom }
             | Trouble::IsStopped { whom, .. }
             | Trouble::ClockJumps { whom, .. } => {
@@ -45,6 +47,7 @@ impl World {
                     Trouble::LosesAnswers { lasts, .. } => ailments.loses_answers = until(lasts),
                     Trouble::IsLate { lasts, by, .. } => ailments.late = (until(lasts), by),
                     Trouble::IsSlow { lasts, by, .. } => ailments.slow = (until(lasts), by),
+                    Trouble::IsBehind { lasts, by, .. } => ailments.behind = (until(lasts), by),
                     Trouble::IsCutOff { lasts, .. } => {
                         ailments.cut_off = ailments.cut_off.max(until(lasts));
                         state.after(lasts, move |world| world.tell_of_gaps(victim));

@@ -3,6 +3,7 @@
 
 mod command;
 mod contract;
+mod leaving;
 mod mutants;
 mod repeating;
 mod seeds;

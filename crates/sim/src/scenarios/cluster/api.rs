@@ -27,7 +27,8 @@ const SECRET: &str = "a secret of the issuer, long enough";
 pub struct Call {
     method: String,
     pub path: String,
-    /// Of the one who asks.
+    /// Who asks.
+    pub tenant: TenantId,
     token: String,
     /// Its Idempotency-Key.
     pub key: Option<String>,
@@ -111,6 +112,7 @@ impl Answer {
 /// Who asks.
 #[derive(Clone)]
 pub struct Caller {
+    tenant: TenantId,
     token: String,
 }
 
@@ -121,7 +123,7 @@ impl Caller {
             "tenant": tenant, "scope": "read write"});
         let key = EncodingKey::from_secret(SECRET.as_bytes());
         let token = jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &key);
-        Self { token: token.unwrap_or_default() }
+        Self { tenant: tenant.clone(), token: token.unwrap_or_default() }
     }
 
     pub fn get(&self, path: impl Into<String>) -> Call {
@@ -137,8 +139,8 @@ impl Caller {
     }
 
     fn call(&self, method: &Method, path: impl Into<String>, body: Value) -> Call {
-        let (method, path, token) = (method.to_string(), path.into(), self.token.clone());
-        Call { method, path, token, key: None, body, closes_after: None }
+        let (method, path, Self { tenant, token }) = (method.to_string(), path.into(), self.clone());
+        Call { method, path, tenant, token, key: None, body, closes_after: None }
     }
 }
 

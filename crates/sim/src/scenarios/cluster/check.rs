@@ -1,7 +1,6 @@
 //! What must be true of a cluster at rest.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use serde_json::Value;
 use testing::history::Tally;
@@ -18,15 +17,15 @@ use crate::world::{Simulation, Store};
 
 /// What is wrong with sandboxes: they are what is wanted, each with one worker, and each is somebody's.
 pub fn homeless(simulation: &Simulation, engine: &Engine, warm: usize) -> Vec<String> {
-    let (now, mut broken) = (simulation.world.now(), Vec::new());
-    simulation.world.stored(|store| sandboxes(store, now, engine, warm, &mut broken));
+    let mut broken = Vec::new();
+    simulation.world.stored(|store| sandboxes(store, engine, warm, &mut broken));
     broken
 }
 
-fn sandboxes(store: &Store, now: Duration, engine: &Engine, warm: usize, broken: &mut Vec<String>) {
-    let wanted: BTreeMap<String, Wanted> = all(store, SANDBOXES, now);
-    let allocations: BTreeMap<String, Allocation> = all(store, ALLOCATIONS, now);
-    let places: BTreeMap<String, SandboxId> = all(store, PLACES, now);
+fn sandboxes(store: &Store, engine: &Engine, warm: usize, broken: &mut Vec<String>) {
+    let wanted: BTreeMap<String, Wanted> = all(store, SANDBOXES);
+    let allocations: BTreeMap<String, Allocation> = all(store, ALLOCATIONS);
+    let places: BTreeMap<String, SandboxId> = all(store, PLACES);
     let mut running: BTreeMap<String, Vec<u64>> = BTreeMap::new();
     for instance in engine.running() {
         running.entry(instance.sandbox.to_string()).or_default().push(instance.epoch.0);
@@ -77,12 +76,12 @@ fn sandboxes(store: &Store, now: Duration, engine: &Engine, warm: usize, broken:
 }
 
 /// What clients were told of their conversations is so.
-pub fn conversations(store: &Store, now: Duration, memories: &[Memory], broken: &mut Vec<String>) {
-    let records: BTreeMap<String, Value> = all(store, CONVERSATIONS, now);
-    for memory in memories {
+pub fn conversations(store: &Store, engine: &Engine, memories: &[Memory], broken: &mut Vec<String>) {
+    let records: BTreeMap<String, Value> = all(store, CONVERSATIONS);
+    for memory in memories.iter().filter(|memory| !engine.has_lied_to(&memory.tenant)) {
         broken.extend(memory.broken.iter().cloned());
         for past in memory.settled() {
-            conversation(store, &records, past, broken);
+            conversation(store, engine, &records, past, broken);
         }
     }
     if memories.iter().all(|memory| memory.is_done) {
@@ -91,12 +90,18 @@ pub fn conversations(store: &Store, now: Duration, memories: &[Memory], broken: 
             broken.push(format!("{id} was made, and nobody knows of it: {}", record["tags"]));
         }
     }
-    deeds(store, memories, broken);
 }
 
-fn conversation(store: &Store, records: &BTreeMap<String, Value>, past: &Past, broken: &mut Vec<String>) {
+fn conversation(
+    store: &Store,
+    engine: &Engine,
+    records: &BTreeMap<String, Value>,
+    past: &Past,
+    broken: &mut Vec<String>,
+) {
     let Past { id, mark, stored, fate } = past;
-    let logs: Vec<&LogId> = store.logs().filter(|log| log.of_conversation() == Some(*id)).collect();
+    let is_its = |log: &LogId| log.of_conversation() == Some(*id) && !engine.has_lied_in(log.sandbox());
+    let logs: Vec<LogId> = store.logs().filter(is_its).collect();
     let Some(record) = records.get(&id.hex()) else {
         if *fate == Fate::There {
             broken.push(format!("{mark} is gone"));
@@ -109,7 +114,7 @@ fn conversation(store: &Store, records: &BTreeMap<String, Value>, past: &Past, b
         return broken.push(format!("{mark} is there again: {}", record["tags"]));
     }
     let own = record["tags"]["mark"].as_str().unwrap_or_default();
-    let of_events = |log: &&&LogId| matches!(log, LogId::Conversation { .. });
+    let of_events = |log: &&LogId| matches!(log, LogId::Conversation { .. });
     let events: Vec<Value> = logs.iter().filter(of_events).flat_map(|log| events(store, log)).collect();
     let texts: Vec<String> = events.iter().filter_map(said).collect();
     if texts.iter().any(|text| !text.ends_with(own)) || *fate == Fate::There && own != mark {
@@ -128,16 +133,18 @@ fn pasts(memories: &[Memory]) -> impl Iterator<Item = &Past> {
     memories.iter().flat_map(|memory| &memory.past)
 }
 
-/// Each was done once at most, and whatever was done is in the log.
-fn deeds(store: &Store, memories: &[Memory], broken: &mut Vec<String>) {
+/// Each was done once at most, after it was stored, and whatever was done is in the log.
+pub fn deeds(store: &Store, memories: &[Memory], broken: &mut Vec<String>) {
     let mut stored = BTreeSet::new();
     for log in store.logs().filter(|log| matches!(log, LogId::Conversation { .. })) {
-        for event in events(store, log).iter().filter(|event| event["kind"] == "ActionEvent") {
+        for event in events(store, &log).iter().filter(|event| event["kind"] == "ActionEvent") {
             stored.extend(event["action"]["name"].as_str().map(str::to_owned));
         }
     }
     let is_all_there = pasts(memories).all(|past| past.fate == Fate::There && !past.is_made_anew());
-    for (name, times) in tool::done() {
+    let (done, unstored) = tool::end();
+    broken.extend(unstored);
+    for (name, times) in done {
         if times > 1 {
             broken.push(format!("{name} was done {times} times"));
         }
@@ -148,7 +155,8 @@ fn deeds(store: &Store, memories: &[Memory], broken: &mut Vec<String>) {
 }
 
 fn events(store: &Store, log: &LogId) -> Vec<Value> {
-    let records = store.records(log).iter().filter_map(|record| LogRecord::decode(&record.payload).ok());
+    let records = store.records(log);
+    let records = records.iter().filter_map(|record| LogRecord::decode(&record.payload).ok());
     records
         .filter_map(|record| match record {
             LogRecord::Event { event, .. } => serde_json::from_str(event.get()).ok(),
@@ -157,16 +165,8 @@ fn events(store: &Store, log: &LogId) -> Vec<Value> {
         .collect()
 }
 
-fn all<T: serde::de::DeserializeOwned>(store: &Store, bucket: &str, now: Duration) -> BTreeMap<String, T> {
-    let (mut all, mut after) = (BTreeMap::new(), None::<String>);
-    loop {
-        let page = store.page(bucket, after.as_deref(), now);
-        let Some((last, _)) = page.last() else { return all };
-        after = Some(last.clone());
-        for (key, entry) in page {
-            if let Ok(value) = serde_json::from_slice(&entry.value) {
-                all.insert(key, value);
-            }
-        }
-    }
+/// The records of a bucket.
+pub fn all<T: serde::de::DeserializeOwned>(store: &Store, bucket: &str) -> BTreeMap<String, T> {
+    let values = store.all(bucket).into_iter();
+    values.filter_map(|(key, entry)| Some((key, serde_json::from_slice(&entry.value).ok()?))).collect()
 }

@@ -34,6 +34,8 @@ struct Client {
     folder: String,
     /// Calls with a key that were answered, to be made once more.
     made: Vec<(Call, Answer)>,
+    /// It was asked to run after all else.
+    is_to_run: bool,
     commands: commands::Commands,
 }
 
@@ -61,6 +63,7 @@ impl Client {
             mark: mark.clone(),
             folder,
             made: Vec::new(),
+            is_to_run: false,
             commands: commands::Commands::default(),
         };
         let names_it = fastrand::bool();
@@ -73,6 +76,7 @@ impl Client {
         }
         let mut past = Past::new(client.id, mark);
         // It is stored before all that is said later.
+        client.is_to_run = text.is_some();
         past.stored.extend(text);
         memory.lock().past.push(past);
         client.keep(call, answer);
@@ -102,7 +106,8 @@ impl Client {
         self.end().await;
     }
 
-    async fn command_it(&self, what: &str) {
+    async fn command_it(&mut self, what: &str) {
+        self.is_to_run = false;
         let call = self.caller.post(self.path(&format!("/{what}")), Value::Null);
         let (answer, _) = self.insist(&call).await;
         self.is_done(&call, &answer);
@@ -123,14 +128,18 @@ impl Client {
 
     async fn say(&mut self, number: u32) {
         let text = format!("message {number} of {}", self.mark);
-        let body = json!({"role": "user", "content": [{"type": "text", "text": text}],
-            "run": fastrand::u32(..5) != 0});
+        let run = fastrand::u32(..5) != 0;
+        let body = json!({"role": "user", "content": [{"type": "text", "text": text}], "run": run});
+        self.is_to_run = false;
         let call = self.caller.post(self.path("/events"), body);
         if fastrand::u32(..5) == 0 {
             // Where nobody answers nobody knows whether it is stored.
             match self.ask(&call).await {
                 Some(answer) if answer.is_for_now() => {}
-                Some(answer) if self.is_done(&call, &answer) => self.know(|past| past.stored.push(text)),
+                Some(answer) if self.is_done(&call, &answer) => {
+                    self.is_to_run = run;
+                    self.know(|past| past.stored.push(text));
+                }
                 _ => {}
             }
             return;
@@ -138,6 +147,7 @@ impl Client {
         let call = call.key(Some(new_key()));
         let (answer, _) = self.insist(&call).await;
         if self.is_done(&call, &answer) {
+            self.is_to_run = run;
             self.know(|past| past.stored.push(text));
             self.keep(call, answer);
         }
@@ -191,7 +201,7 @@ impl Client {
     }
 
     async fn ask(&self, call: &Call) -> Option<Answer> {
-        let Memory { is_calm, has_room, .. } = *self.memory.lock();
+        let (is_calm, is_well) = self.is_calm_and_well();
         let patience = match fastrand::u32(..4) {
             0 if !is_calm => Duration::from_millis(fastrand::u64(10..20_000)),
             _ => PATIENCE,
@@ -199,10 +209,15 @@ impl Client {
         let answer = call.clone().ask(&self.ports, patience, fastrand::bool()).await;
         tracing::debug!(?call, ?answer, "a client has asked");
         let is_put_off = answer.as_ref().is_none_or(|answer| answer.status >= 500);
-        if is_put_off && (is_calm && has_room || answer.as_ref().is_some_and(|answer| answer.status == 500)) {
+        if is_put_off && (is_well || answer.as_ref().is_some_and(|answer| answer.status == 500)) {
             self.wonder(call, &answer);
         }
         answer
+    }
+
+    fn is_calm_and_well(&self) -> (bool, bool) {
+        let memory = self.memory.lock();
+        (memory.is_calm, memory.is_well())
     }
 
     /// Until it is done, or refused for good; after how many times.

@@ -12,15 +12,18 @@ use supervisor::{Driver, Found, Instance, InstanceState, Launch, StartError};
 use tokio::sync::Notify;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
-use types::SandboxId;
 use types::buckets::SANDBOXES;
 use types::placement::{Want, Wanted};
+use types::{SandboxId, TenantId};
 
-use super::worker;
-use crate::world::{Here, NodeId, World};
+use super::{liar, worker};
+use crate::world::{Here, NodeId, Start, World};
 
 /// What was wrong so long ago explains nothing any more.
 const FORGOTTEN: Duration = Duration::from_secs(60);
+
+/// The tenant whose workers may lie.
+pub const LIED_TO: &str = "other";
 
 /// Cheap to clone.
 #[derive(Clone)]
@@ -33,6 +36,12 @@ struct State {
     volumes: BTreeSet<SandboxId>,
     /// Supervisors that are to hear of changes.
     listeners: Vec<(NodeId, Arc<Notify>)>,
+    /// Workers of the other tenant may be liars.
+    has_liars: bool,
+    /// To whom one was.
+    deceived: BTreeSet<TenantId>,
+    /// Where one was.
+    haunted: BTreeSet<SandboxId>,
     /// Nothing is refused any more.
     is_calm: bool,
     /// What supervisors have done and must not.
@@ -56,17 +65,27 @@ pub struct Reached {
 
 impl Engine {
     /// With the files of sandboxes in `folder`.
-    pub fn new(folder: PathBuf) -> Self {
+    pub fn new(folder: PathBuf, has_liars: bool) -> Self {
         let (instances, volumes, listeners) = (BTreeMap::new(), BTreeSet::new(), Vec::new());
-        let state = State { folder, instances, volumes, listeners, is_calm: false, broken: Vec::new() };
+        let (deceived, haunted, broken) = (BTreeSet::new(), BTreeSet::new(), Vec::new());
+        let state = State {
+            folder,
+            instances,
+            volumes,
+            listeners,
+            has_liars,
+            deceived,
+            haunted,
+            is_calm: false,
+            broken,
+        };
         Self(Arc::new(Mutex::new(state)))
     }
 
     pub fn reached_from(&self, here: &Here) -> Reached {
         let changed = Arc::new(Notify::new());
         self.0.lock().listeners.push((here.node, changed.clone()));
-        let here = Here { world: here.world.clone(), node: here.node, ports: here.ports.clone() };
-        Reached { engine: self.clone(), here, changed }
+        Reached { engine: self.clone(), here: here.clone(), changed }
     }
 
     pub fn calm_down(&self) {
@@ -78,11 +97,48 @@ impl Engine {
         self.0.lock().broken.clone()
     }
 
+    /// Notes what must not be so.
+    pub fn complain(&self, text: String) {
+        self.0.lock().broken.push(text);
+    }
+
+    /// Whether a worker of this tenant was a liar: what it was told may be anything.
+    pub fn has_lied_to(&self, tenant: &TenantId) -> bool {
+        self.0.lock().deceived.contains(tenant)
+    }
+
+    /// Whether a worker of this sandbox was one: its logs may hold anything.
+    pub fn has_lied_in(&self, sandbox: &SandboxId) -> bool {
+        self.0.lock().haunted.contains(sandbox)
+    }
+
+    /// Whether a worker that starts now is to be a liar, and for whom.
+    fn deceives(&self, world: &World, sandbox: &SandboxId) -> Option<TenantId> {
+        {
+            let state = self.0.lock();
+            if !state.has_liars || state.is_calm {
+                return None;
+            }
+        }
+        let wanted = world.stored(|store| store.get(SANDBOXES, sandbox.as_str()));
+        let wanted = wanted.and_then(|entry| serde_json::from_slice::<Wanted>(&entry.value).ok());
+        let tenant = wanted?.tenant.filter(|tenant| tenant.as_str() == LIED_TO)?;
+        world.dice().bool().then_some(tenant)
+    }
+
     /// What runs, by sandbox.
     pub fn running(&self) -> Vec<Instance> {
         let state = self.0.lock();
         let running = state.instances.iter().filter(|(_, running)| !running.is_over);
         running.map(|((sandbox, epoch), _)| instance(sandbox, *epoch)).collect()
+    }
+
+    /// What runs and was not asked to end.
+    pub fn at_work(&self) -> Vec<Instance> {
+        let state = self.0.lock();
+        let is_at_work = |running: &Running| !running.is_over && !running.stop.is_cancelled();
+        let at_work = state.instances.iter().filter(|(_, running)| is_at_work(running));
+        at_work.map(|((sandbox, epoch), _)| instance(sandbox, *epoch)).collect()
     }
 
     /// Sandboxes that have files.
@@ -96,7 +152,12 @@ impl Engine {
             return;
         }
         let (engine, stop, folder) = (self.clone(), CancellationToken::new(), self.0.lock().folder.clone());
-        let work = worker::work(wanted.clone(), folder, stop.clone());
+        let deceived = self.deceives(world, &wanted.sandbox);
+        let is_doubtful = is_doubtful || deceived.is_some();
+        let work: Start = match &deceived {
+            Some(_) => Box::new(liar::work(wanted.clone(), self.clone())),
+            None => Box::new(worker::work(wanted.clone(), folder, stop.clone())),
+        };
         let own = key.clone();
         let when_over = move |world: &World, _| {
             if let Some(running) = engine.0.lock().instances.get_mut(&own) {
@@ -106,6 +167,10 @@ impl Engine {
         };
         let node = world.start(format!("worker {} {}", wanted.sandbox, wanted.epoch.0), work, when_over);
         let mut state = self.0.lock();
+        if let Some(tenant) = deceived {
+            state.deceived.insert(tenant);
+            state.haunted.insert(wanted.sandbox.clone());
+        }
         state.volumes.insert(wanted.sandbox.clone());
         state.instances.insert(key, Running { node, stop, is_over: false, is_doubtful });
     }
@@ -137,11 +202,13 @@ impl Engine {
             return;
         };
         let now = world.now();
-        let wanted = world.stored(|store| store.get(SANDBOXES, instance.sandbox.as_str(), now));
+        let wanted = world.stored(|store| store.get(SANDBOXES, instance.sandbox.as_str()));
         let wanted = wanted.and_then(|entry| serde_json::from_slice::<Wanted>(&entry.value).ok());
         let is_wanted = wanted.is_some_and(|wanted| wanted.want == Want::Running);
         let since = now.saturating_sub(FORGOTTEN);
-        if is_wanted && world.is_innocent(node, since) && world.is_innocent(by, since) {
+        // Whose deputies are ill may not be able to renew its lease.
+        let is_served = world.are_innocent("gateway", since);
+        if is_wanted && is_served && world.is_innocent(node, since) && world.is_innocent(by, since) {
             let text = format!("{instance:?} is ended at {now:?}, and nothing was wrong with it");
             self.0.lock().broken.push(text);
         }

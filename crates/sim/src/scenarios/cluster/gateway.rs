@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use control::placement::{Cluster, Policy};
 use control::{Control, Mode, OpenAi, Tasks};
 use futures_util::StreamExt;
@@ -13,14 +12,16 @@ use gateway::config::{Editor, Init, Limits, Site, ToolEntry};
 use gateway::edge::Edge;
 use outbound::Outbound;
 use parking_lot::Mutex;
-use ports::{Delivery, Expect, Message, Parcel, Ports};
+use ports::{Delivery, Message, Parcel, Ports};
 use secrecy::SecretString;
 use telemetry::metrics::Metrics;
 use tokio_util::sync::CancellationToken;
-use types::buckets::{DEPUTIES_KEY, LEASES, SERVING_EVERY};
+use types::TenantId;
 use vault::{Keys, Vault};
 
 use super::api::{Answer, Call, DESK, bearer};
+use super::deputy::{self, Accounts};
+use super::engine::Engine;
 use crate::world::{Here, NodeId};
 
 /// A gateway has heard by then of what others have stored.
@@ -33,49 +34,65 @@ const OTHER_WORDS: [&str; 3] =
     ["Nobody is there", "The sandbox is still starting", "The server cannot do this now"];
 
 /// Who waits at the desks, and since when. Cheap to clone.
-#[derive(Clone, Default)]
-pub struct Waiting(Arc<Mutex<Desks>>);
+#[derive(Clone)]
+pub struct Waiting {
+    engine: Engine,
+    desks: Arc<Mutex<Desks>>,
+}
 
 #[derive(Default)]
 struct Desks {
-    waiting: BTreeMap<u64, (NodeId, Duration, String)>,
+    waiting: BTreeMap<u64, One>,
     last: u64,
     broken: Vec<String>,
 }
 
+/// One who waits.
+struct One {
+    at: NodeId,
+    since: Duration,
+    tenant: TenantId,
+    call: String,
+}
+
 impl Waiting {
+    pub fn new(engine: Engine) -> Self {
+        Self { engine, desks: Arc::default() }
+    }
+
     fn begin(&self, here: &Here, call: &Call) -> u64 {
-        let mut desks = self.0.lock();
+        let mut desks = self.desks.lock();
         desks.last += 1;
         let number = desks.last;
-        desks.waiting.insert(number, (here.node, here.world.now(), format!("{call:?}")));
+        let (at, since, tenant) = (here.node, here.world.now(), call.tenant.clone());
+        desks.waiting.insert(number, One { at, since, tenant, call: format!("{call:?}") });
         number
     }
 
     fn end(&self, here: &Here, number: u64, answer: Option<&Answer>) {
-        let Some((node, since, call)) = self.0.lock().waiting.remove(&number) else { return };
+        let Some(One { at, since, tenant, call }) = self.desks.lock().waiting.remove(&number) else { return };
         let Some(answer) = answer.filter(|answer| is_about_start(answer)) else { return };
         let heard = since.saturating_sub(HEARD_OF);
-        if !here.world.is_innocent(node, heard) {
+        if self.engine.has_lied_to(&tenant) || !here.world.is_innocent(at, heard) {
             return;
         }
         if !here.world.stored(|store| store.has_failed_since(heard)) {
             let now = here.world.now();
             let text = format!("told at {now:?} of a failure from before {since:?}, {answer:?}: {call}");
-            self.0.lock().broken.push(text);
+            self.desks.lock().broken.push(text);
         }
     }
 
     /// What was answered and was not true.
     pub fn broken(&self) -> Vec<String> {
-        self.0.lock().broken.clone()
+        self.desks.lock().broken.clone()
     }
 
     /// Those who wait for longer than anybody should, of gateways that are there.
     pub fn since(&self, before: Duration, is_there: impl Fn(NodeId) -> bool) -> Vec<String> {
-        let desks = self.0.lock();
-        let long = desks.waiting.values().filter(|(node, since, _)| *since < before && is_there(*node));
-        long.map(|(_, since, call)| format!("nobody has answered since {since:?}: {call}")).collect()
+        let desks = self.desks.lock();
+        let long = desks.waiting.values().filter(|one| one.since < before && is_there(one.at));
+        long.map(|one| format!("nobody has answered since {:?}: {}", one.since, one.call)).collect()
     }
 }
 
@@ -86,21 +103,20 @@ fn is_about_start(answer: &Answer) -> bool {
 }
 
 /// A gateway, until its end.
-pub async fn work(here: Here, folder: PathBuf, policy: Policy, waiting: Waiting) {
+pub async fn work(here: Here, folder: PathBuf, policy: Policy, waiting: Waiting, accounts: Accounts) {
     let drain = CancellationToken::new();
-    let Ok(edge) = open(&here.ports, folder, policy, &drain).await.inspect_err(|error| {
+    let desks = Tasks::default();
+    let ports = deputy::begin(&here, &accounts, desks.drain.clone());
+    let Ok(edge) = open(&ports, folder, policy, &drain, &desks).await.inspect_err(|error| {
         tracing::info!(%error, "the gateway does not start");
     }) else {
         return;
     };
     let here = Arc::new(here);
     let Ok(mut desk) = here.ports.bus.subscribe(DESK, Some("gateways")).await else { return };
-    let said = keep_saying_that_workers_are_served(&here.ports);
-    tokio::pin!(said);
     loop {
         let delivery = tokio::select! {
             delivery = desk.next() => delivery,
-            () = &mut said => return,
             () = drain.cancelled() => return tracing::error!("the gateway ends by itself"),
         };
         let Some(delivery) = delivery else { return };
@@ -123,23 +139,14 @@ async fn open(
     folder: PathBuf,
     policy: Policy,
     drain: &CancellationToken,
+    desks: &Tasks,
 ) -> Result<Edge, Box<dyn std::error::Error + Send + Sync>> {
     let metrics = Metrics::default();
     let checked = gateway::check(config(folder.join("workspace"), &metrics))?;
     let vault = Arc::new(Vault::new(&SecretString::from(SECRET_KEY), &[]));
     let config = of_control(folder, policy, &metrics);
-    let control = Control::start(config, ports, vault, drain.clone(), &Tasks::default()).await?;
+    let control = Control::start(config, ports, vault, drain.clone(), desks).await?;
     Ok(Edge::new(&gateway::server::prepare(checked, ports, control)))
-}
-
-/// As the service does that stores for workers, which have a store of their own here. Never returns.
-async fn keep_saying_that_workers_are_served(ports: &Ports) {
-    loop {
-        tokio::time::sleep(SERVING_EVERY).await;
-        let note = Bytes::from_static(b"{}");
-        // Who asks for it does not reach the store either, or hears of it the next time.
-        let _ = ports.kv.put(LEASES, DEPUTIES_KEY, note, Expect::Anything).await;
-    }
 }
 
 fn config(workspace_path: PathBuf, metrics: &Metrics) -> gateway::Config {

@@ -13,6 +13,8 @@ pub struct Memory {
     pub is_calm: bool,
     /// There is room for all that is said.
     pub has_room: bool,
+    /// There is room for a sandbox whenever one is needed.
+    pub has_places: bool,
     /// Its conversations, one after the other.
     pub past: Vec<Past>,
     pub is_done: bool,
@@ -40,9 +42,14 @@ pub enum Fate {
 }
 
 impl Memory {
-    pub fn new(tenant: TenantId, is_calm: bool, has_room: bool) -> Arc<Mutex<Self>> {
-        let (past, broken) = (Vec::new(), Vec::new());
-        Arc::new(Mutex::new(Self { tenant, is_calm, has_room, past, is_done: false, broken }))
+    pub fn new(tenant: TenantId, is_calm: bool, has_room: bool, has_places: bool) -> Arc<Mutex<Self>> {
+        let (past, is_done, broken) = (Vec::new(), false, Vec::new());
+        Arc::new(Mutex::new(Self { tenant, is_calm, has_room, has_places, past, is_done, broken }))
+    }
+
+    /// Nothing that is asked for may be refused for a while.
+    pub fn is_well(&self) -> bool {
+        self.is_calm && self.has_room && self.has_places
     }
 
     /// Of all conversations but the one that something is still done with.

@@ -3,11 +3,14 @@
 mod api;
 mod check;
 mod client;
+mod deputy;
 mod engine;
 mod gateway;
+mod liar;
 mod memory;
 mod model;
 mod tool;
+mod watch;
 mod worker;
 
 use std::fs;
@@ -18,14 +21,16 @@ use std::time::Duration;
 use control::placement::Policy;
 use fastrand::Rng;
 use parking_lot::Mutex;
-use supervisor::NoCredentials;
+use supervisor::{Limits, NoCredentials};
 use telemetry::metrics::Metrics;
 use tokio_util::sync::CancellationToken;
 use types::TenantId;
 
 use self::gateway::Waiting;
+use deputy::Accounts;
 use engine::Engine;
 use memory::Memory;
+use watch::Watch;
 
 use crate::faults::{Kind, Mix};
 use crate::world::{Here, Outcome, Simulation, World};
@@ -39,6 +44,7 @@ pub const MIX: Mix = Mix {
         (Kind::IsLate, 3),
         (Kind::IsSlow, 2),
         (Kind::IsCutOff, 3),
+        (Kind::IsBehind, 4),
         (Kind::StoreIsAway, 2),
         (Kind::StoreIsFull, 1),
         (Kind::IsKilled, 6),
@@ -58,13 +64,18 @@ const LONG: Duration = Duration::from_secs(120);
 /// After that what is left over is gone as well.
 const HOURS: Duration = Duration::from_secs(9_000);
 
+/// What a sandbox may store: whatever it likes, more than it ever will, or too little.
+const QUOTAS: [Option<u64>; 4] = [None, Some(1 << 30), Some(1 << 30), Some(150 << 10)];
+
 /// How a cluster is made.
 #[derive(Clone)]
 struct Plan {
     folder: PathBuf,
     policy: Policy,
     warm: usize,
+    limits: Limits,
     waiting: Waiting,
+    accounts: Accounts,
     engine: Engine,
 }
 
@@ -88,12 +99,22 @@ fn make(folder: &Path) -> std::io::Result<()> {
 
 fn run_in(simulation: &mut Simulation, rng: &mut Rng, folder: &Path, is_calm: bool) -> Vec<String> {
     let policy = [Policy::Shared, Policy::Workspace, Policy::Conversation][rng.usize(..3)];
+    // Whose workers may lie is one tenant; the other must not notice.
+    let has_liars = rng.u32(..4) == 0;
+    let limits = match rng.u32(..3) {
+        0 => Limits { per_tenant: Some(rng.usize(1..4)), per_node: Some(rng.usize(2..5)) },
+        _ => Limits::default(),
+    };
+    let engine = Engine::new(folder.to_owned(), has_liars);
+    tool::begin(&simulation.world);
     let plan = Plan {
         folder: folder.to_owned(),
         policy,
         warm: rng.usize(..3),
-        waiting: Waiting::default(),
-        engine: Engine::new(folder.to_owned()),
+        limits,
+        waiting: Waiting::new(engine.clone()),
+        accounts: Accounts::with(QUOTAS[rng.usize(..QUOTAS.len())]),
+        engine: engine.clone(),
     };
     for number in 0..rng.usize(1..=2) {
         supervise(&simulation.world, &plan, format!("supervisor {number}"));
@@ -101,9 +122,11 @@ fn run_in(simulation: &mut Simulation, rng: &mut Rng, folder: &Path, is_calm: bo
     for number in 0..rng.usize(1..=3) {
         serve(&simulation.world, &plan, format!("gateway {number}"));
     }
+    let has_places = limits == Limits::default();
+    let has_room = plan.accounts.quota != QUOTAS[3];
     let tenants = ["default", "other"].map(|name| TenantId::parse(name).unwrap_or_default());
     let memories: Vec<Arc<Mutex<Memory>>> = (0..rng.usize(1..=5))
-        .map(|_| Memory::new(tenants[rng.usize(..4) / 3].clone(), is_calm, true))
+        .map(|_| Memory::new(tenants[rng.usize(..4) / 3].clone(), is_calm, has_room, has_places))
         .collect();
     for (number, memory) in memories.iter().enumerate() {
         let (root, memory) = (folder.join("workspace"), memory.clone());
@@ -111,14 +134,17 @@ fn run_in(simulation: &mut Simulation, rng: &mut Rng, folder: &Path, is_calm: bo
         let node = simulation.world.start(format!("client {number}"), work, |_, _| {});
         simulation.world.spare(node);
     }
-    let engine = plan.engine.clone();
     if is_calm {
         engine.calm_down();
     }
     simulation.world.after(MIX.when.end, move |_| engine.calm_down());
-    let are_done = |_: &World| memories.iter().all(|memory| memory.lock().is_done);
+    let mut watch = Watch::new(plan.engine.clone(), limits);
+    let are_done = |world: &World| {
+        watch.look(world);
+        memories.iter().all(|memory| memory.lock().is_done)
+    };
     let outcome = simulation.run(PATIENCE, are_done);
-    let mut broken = Vec::new();
+    let mut broken: Vec<String> = watch.broken().collect();
     if outcome != Outcome::Done {
         let waiting = memories.iter().filter(|memory| !memory.lock().is_done).count();
         broken.push(format!("{waiting} clients wait still: {outcome:?}"));
@@ -134,33 +160,42 @@ fn run_in(simulation: &mut Simulation, rng: &mut Rng, folder: &Path, is_calm: bo
     broken.extend(world.unanswered(now.saturating_sub(LONG)));
     let memories: Vec<Memory> = memories.iter().map(|memory| memory.lock().clone()).collect();
     world.stored(|store| {
-        check::conversations(store, now, &memories, &mut broken);
+        check::deeds(store, &memories, &mut broken);
+        check::conversations(store, &plan.engine, &memories, &mut broken);
     });
     broken.extend(plan.engine.broken());
     broken.extend(plan.waiting.broken());
+    broken.extend(plan.accounts.broken(simulation));
+    if plan.accounts.quota.is_some() {
+        broken.extend(deputy::recount(simulation));
+    }
     broken
 }
 
 /// A gateway that is started again whenever it is over.
 fn serve(world: &World, plan: &Plan, name: String) {
     let (again, own) = (plan.clone(), name.clone());
-    let (folder, policy, waiting) = (plan.folder.clone(), plan.policy, plan.waiting.clone());
-    let work = move |here: Here| gateway::work(here, folder, policy, waiting);
+    let (folder, policy) = (plan.folder.clone(), plan.policy);
+    let (waiting, accounts) = (plan.waiting.clone(), plan.accounts.clone());
+    let work = move |here: Here| gateway::work(here, folder, policy, waiting, accounts);
     world.start(name, work, move |world, _| {
-        let pause = Duration::from_millis(world.dice().u64(100..15_000));
+        // Sometimes longer than leases live.
+        let mut dice = world.dice();
+        let most = if dice.u32(..4) == 0 { 60_000 } else { 15_000 };
+        let pause = Duration::from_millis(dice.u64(100..most));
         world.after(pause, move |world| serve(world, &again, own));
     });
 }
 
 fn supervise(world: &World, plan: &Plan, name: String) {
     let (again, own) = (plan.clone(), name.clone());
-    let (engine, warm_workers) = (plan.engine.clone(), plan.warm);
+    let (engine, warm_workers, limits) = (plan.engine.clone(), plan.warm, plan.limits);
     let work = move |here: Here| async move {
         let cluster = supervisor::Cluster {
             name: "sim".to_owned(),
             warm_workers,
             idle_limit: Some(Duration::from_secs(30)),
-            limits: supervisor::Limits::default(),
+            limits,
             minter: Arc::new(NoCredentials),
             metrics: Metrics::default().placement,
         };

@@ -11,8 +11,17 @@ use tokio_util::sync::CancellationToken;
 use tools::tool::{Listed, Tool};
 use tools::{Annotations, Error, Observation, Spec, ToolContext};
 
-/// How often each was done in the world of this process.
-static DONE: Mutex<BTreeMap<String, u32>> = Mutex::new(BTreeMap::new());
+use crate::world::World;
+
+/// In the world of this process, which has one.
+static DEEDS: Mutex<Deeds> = Mutex::new(Deeds { world: None, done: BTreeMap::new(), broken: Vec::new() });
+
+struct Deeds {
+    world: Option<World>,
+    /// How often each was done.
+    done: BTreeMap<String, u32>,
+    broken: Vec<String>,
+}
 
 pub struct Deed;
 
@@ -21,9 +30,26 @@ pub struct Wish {
     pub name: String,
 }
 
-/// What was done so far.
-pub fn done() -> BTreeMap<String, u32> {
-    DONE.lock().clone()
+/// Before anything is done in a world.
+pub fn begin(world: &World) {
+    *DEEDS.lock() = Deeds { world: Some(world.clone()), done: BTreeMap::new(), broken: Vec::new() };
+}
+
+/// What was done, how often, and what of it must not have been.
+pub fn end() -> (BTreeMap<String, u32>, Vec<String>) {
+    let mut deeds = DEEDS.lock();
+    deeds.world = None;
+    (std::mem::take(&mut deeds.done), std::mem::take(&mut deeds.broken))
+}
+
+impl Deeds {
+    fn note(&mut self, name: &str) {
+        *self.done.entry(name.to_owned()).or_default() += 1;
+        let is_stored = |world: &World| world.stored(|store| store.has_announced(name));
+        if !self.world.as_ref().is_some_and(is_stored) {
+            self.broken.push(format!("{name} is done, and was not stored before"));
+        }
+    }
 }
 
 impl Listed for Deed {
@@ -58,7 +84,7 @@ impl Tool for Deed {
     }
 
     async fn run(&self, wish: Arc<Wish>, cancel: CancellationToken) -> Result<Observation, String> {
-        *DONE.lock().entry(wish.name.clone()).or_default() += 1;
+        DEEDS.lock().note(&wish.name);
         let takes = Duration::from_millis(fastrand::u64(..[5, 400, 3_000][fastrand::usize(..3)]));
         tokio::select! {
             biased;
