@@ -67,8 +67,9 @@ async fn supervise(settings: &Settings, cluster: &Cluster) -> anyhow::Result<()>
     let connection = super::connect(cluster, "supervisor").await?;
     let asking = super::ready(&stop, async || Ok((connection.control().await?, connection.mark().await?)));
     let Some((ports, mark)) = asking.await? else { return Ok(()) };
-    let making = stop.run_until_cancelled(driver(settings, cluster, mark, &ports));
-    let Some(driver) = making.await.transpose()? else { return Ok(()) };
+    let waiting = stop.run_until_cancelled(until_there(cluster));
+    let Some(()) = waiting.await.transpose()? else { return Ok(()) };
+    let driver = driver(settings, cluster, mark, &ports).await?;
     let metrics = Metrics::of_supervisor();
     let listener = listener::open(cluster.metrics_address, &metrics, &connection).await?;
     let config = supervisor::Cluster {
@@ -106,7 +107,6 @@ async fn driver(
         })),
         settings::Driver::Docker => {
             let config = docker::Config { mark: Some(mark), ..containers(cluster, worker) };
-            until_there(&config).await.context("the container service cannot be used")?;
             let containers =
                 Containers::connect(config).await.context("the container service cannot be used")?;
             if containers.has_no_files().await && !ports.kv.list(ALLOCATIONS).await?.is_empty() {
@@ -121,16 +121,20 @@ async fn driver(
 }
 
 /// Until the container service answers: it may start later, or be away for a while.
-async fn until_there(config: &docker::Config) -> ports::Result<()> {
+async fn until_there(cluster: &Cluster) -> anyhow::Result<()> {
+    if cluster.sandboxes.driver != settings::Driver::Docker {
+        return Ok(());
+    }
+    let config = containers(cluster, WorkerSettings::default());
     let (mut pauses, mut say) = (super::PAUSES, Instant::now());
     loop {
-        match docker::answers(config).await {
+        match docker::answers(&config).await {
             Err(error @ Error::Unavailable(_)) if say <= Instant::now() => {
                 tracing::warn!(%error, "waiting for the container service");
                 say = Instant::now() + super::SAYING;
             }
             Err(Error::Unavailable(_)) => {}
-            other => return other,
+            other => return other.context("the container service cannot be used"),
         }
         tokio::time::sleep(pauses.pause()).await;
     }

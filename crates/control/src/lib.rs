@@ -217,12 +217,12 @@ impl Control {
 /// What `attempt` makes as soon as the store is there.
 ///
 /// # Errors
-/// Its own, and that the server ends.
+/// Its own, and that it is time to end where it has failed once.
 async fn patiently<T, A: Future<Output = ports::Result<T>>>(
     tasks: &Tasks,
     mut attempt: impl FnMut() -> A,
 ) -> ports::Result<T> {
-    let told = || {
+    let mut told = || {
         let attempt = attempt();
         async {
             let outcome = attempt.await;
@@ -232,6 +232,11 @@ async fn patiently<T, A: Future<Output = ports::Result<T>>>(
             outcome
         }
     };
-    let made = tasks.drain.run_until_cancelled(while_unavailable(PAUSES, PATIENCE, told));
-    made.await.unwrap_or_else(|| Err(ports::Error::Unavailable("the server ends".to_owned())))
+    match told().await {
+        Err(error @ ports::Error::Unavailable(_)) => {
+            let again = tasks.drain.run_until_cancelled(while_unavailable(PAUSES, PATIENCE, told));
+            again.await.unwrap_or(Err(error))
+        }
+        outcome => outcome,
+    }
 }
