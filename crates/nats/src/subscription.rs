@@ -48,7 +48,8 @@ async fn pump<T: Item>(
     let forward = async |link: &Link, message| {
         for item in decode(message) {
             if let Err(item) = feed.push(item) {
-                refuse(link, item.reply().map(str::to_owned), rpc::overloaded()).await;
+                let refusal = if feed.is_abandoned() { rpc::departed() } else { rpc::overloaded() };
+                refuse(link, item.reply().map(str::to_owned), refusal).await;
             }
         }
     };
