@@ -48,6 +48,8 @@ pub struct Subscribed {
     pub status: watch::Receiver<Status>,
     /// Whether it is what streams publish.
     pub is_of_streams: bool,
+    /// Whether others get what this one does not.
+    pub is_shared: bool,
     /// [`Subscribed::missed`] at the beginning.
     pub known: u64,
 }
@@ -147,7 +149,8 @@ impl Link {
         });
         let messages = subscribed.await?.map_err(|error| Error::Internal(format!("{pattern:?}: {error}")))?;
         self.round_trip().await?;
-        Ok(Subscribed { link: self.clone(), messages, status, is_of_streams, known })
+        let is_shared = group.is_some();
+        Ok(Subscribed { link: self.clone(), messages, status, is_of_streams, is_shared, known })
     }
 
     /// Returns when the server has seen everything sent before: it answers requests to nobody by itself.

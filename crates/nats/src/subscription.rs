@@ -86,12 +86,15 @@ async fn pump<T: Item>(
 
 /// Nobody listens any more. Until the server knows that it still sends calls here, whose callers would wait in vain. Most of
 /// them come at first, so the subscription ends a little later: what comes in the moment in which it does is lost where the
-/// client has anything else to send, for then it forgets the subscription at once.
+/// client has anything else to send, for then it forgets the subscription at once. Where others can serve it ends at once all
+/// the same: callers would be sent away whom they could have served.
 async fn leave<T: Item>(mut subscribed: Subscribed, feed: &Feed<T>) {
     for item in feed.left_behind() {
         refuse(&subscribed.link, item.reply().map(str::to_owned), rpc::departed()).await;
     }
-    let _ = tokio::time::timeout(LINGER, refuse_all(&mut subscribed)).await;
+    if !subscribed.is_shared {
+        let _ = tokio::time::timeout(LINGER, refuse_all(&mut subscribed)).await;
+    }
     let Ok(()) = subscribed.messages.drain().await else { return };
     // A server that does not say so is gone, and with it the callers.
     let _ = tokio::time::timeout(LEAVE, refuse_all(&mut subscribed)).await;
