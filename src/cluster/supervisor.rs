@@ -74,6 +74,7 @@ async fn supervise(settings: &Settings, cluster: &Cluster) -> anyhow::Result<()>
         name: cluster.name.clone(),
         warm_workers: cluster.sandboxes.warm,
         idle_limit: cluster.sandboxes.idle,
+        pending_limit: supervisor::PENDING,
         limits: supervisor::Limits {
             per_tenant: cluster.sandboxes.limit_per_tenant,
             per_node: cluster.sandboxes.limit,

@@ -204,7 +204,7 @@ async fn a_newer_program_comes_beside_the_one_that_runs() {
     connect(&world.config).await.start(&new).await.unwrap();
     world.log_with(&old.instance, "old").await;
     world.log_with(&new.instance, "new").await;
-    assert_eq!(world.states().await, [InstanceState::Running; 2]);
+    assert_eq!(world.states().await, [const { InstanceState::Running }; 2]);
     let programs = async || world.volumes().await.into_iter().filter(|name| name.contains("-bin-")).count();
     assert_eq!(programs().await, 2);
 }

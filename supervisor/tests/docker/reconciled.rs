@@ -38,6 +38,7 @@ async fn supervised_in(world: World) -> Supervised {
         name: world.config.cluster.clone(),
         warm_workers: 0,
         idle_limit: None,
+        pending_limit: manyhands_supervisor::PENDING,
         limits: Limits::default(),
         minter: Arc::new(NoCredentials),
         metrics: Metrics::default().placement,
