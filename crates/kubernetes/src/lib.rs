@@ -18,12 +18,13 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 pub use access::{Access, Client};
 pub use container::Container;
 pub use error::{Error, Result};
-pub use objects::{Listed, Object, Objects};
+pub use objects::{Listed, Object, Objects, age};
 pub use rights::Right;
 pub use watch::{Event, Watch};
 
 /// What the API's objects are made of.
 pub mod types {
+    pub use k8s_openapi::ByteString;
     pub use k8s_openapi::api::core::v1::*;
     pub use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
     pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::{

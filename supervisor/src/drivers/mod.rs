@@ -71,7 +71,7 @@ async fn remove_folder(path: PathBuf) -> Result<(), Error> {
 }
 
 /// The exit code of what was killed.
-#[cfg(any(feature = "docker", feature = "kubernetes"))]
+#[cfg(feature = "docker")]
 const KILLED: i64 = 128 + 9;
 #[cfg(any(feature = "docker", feature = "kubernetes"))]
 const OUT_OF_MEMORY: &str = "The worker ended: the sandbox had used up its memory.";
