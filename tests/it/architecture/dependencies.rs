@@ -8,7 +8,7 @@ use serde_json::Value;
 const PREFIX: &str = "manyhands-";
 
 /// What each crate of ours uses of the others: all of it, and nothing that is not so.
-const USES: [(&str, &[&str]); 24] = [
+const USES: [(&str, &[&str]); 25] = [
     ("types", &[]),
     ("ports", &["types"]),
     ("trees", &[]),
@@ -83,6 +83,7 @@ const USES: [(&str, &[&str]); 24] = [
         ],
     ),
     ("testing", &[]),
+    ("kubernetes-fake", &[]),
 ];
 
 const BINARY: &str = "the binary";
