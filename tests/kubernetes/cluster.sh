@@ -4,8 +4,8 @@
 #   cluster.sh start    the same, starts the cluster where it does not run, and prints the path of a file for KUBECONFIG
 #   cluster.sh stop     ends what it has started and removes what that has made: pods' containers, rules of the firewall, files
 #   cluster.sh cached   whether the programs are there
-# As root on Debian or a relative of it, with a C compiler. Pods are on Docker's bridge, so they reach this machine by the bridge's
-# address, and services through kube-proxy. There is no DNS. Volumes are folders below /tmp/hostpath_pv (class `standard`).
+# As root on Debian or a relative of it, with a C compiler and Python. Pods are on Docker's bridge, so they reach this machine by the bridge's
+# address, and services through kube-proxy, also by their names. Volumes are folders below /tmp/hostpath_pv (class `standard`).
 # Network policies are stored and not enforced. What 1.20 has not: Pod Security admission, policy/v1, autoscaling/v2.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
@@ -43,8 +43,8 @@ build() {
     (cd "$work" && of_debian download golang-1.19-go golang-1.19-src etcd-server && of_debian source --download-only kubernetes)
     rm -rf "$work/src" "$work/go" "$work/etcd"
     (cd "$work" && dpkg-source --no-check -x kubernetes_*.dsc src >/dev/null)
-    # The compiler fills iterators of maps in place, which the sources do not know; and no machine must let the node lower what its
-    # containers are worth when memory is short.
+    # The compiler fills iterators of maps in place, which the sources do not know; not every machine lets a node lower what its
+    # containers are worth when memory is short; and volumes are for whatever user a pod has.
     patch -s -d "$work/src" -p 1 < sources.patch
     for package in golang-1.19-go golang-1.19-src; do dpkg -x "$work/$package"_*.deb "$work/go"; done
     dpkg -x "$work"/etcd-server_*.deb "$work/etcd"
@@ -85,14 +85,19 @@ runs() {
 }
 
 launch() {
-  "$folder/$1" "${@:2}" > "$state/$1.log" 2>&1 8>&- &
+  run_as "$1" "$folder/$1" "${@:2}"
+}
+
+# run_as NAME COMMAND…
+run_as() {
+  "${@:2}" > "$state/$1.log" 2>&1 8>&- &
   identity_of $! > "$state/$1.started"
 }
 
 stop() {
   local program pid waited
   # Those that would begin pods anew go first; the node last, as it unmounts what its pods have had.
-  for program in kube-proxy kube-scheduler kube-controller-manager kubelet kube-apiserver etcd; do
+  for program in dns kube-proxy kube-scheduler kube-controller-manager kubelet kube-apiserver etcd; do
     if runs "$program"; then
       read -r _ pid _ < "$state/$program.started"
       kill "$pid"
@@ -174,19 +179,21 @@ start() {
     --service-account-issuer https://kubernetes.default.svc \
     --kubelet-client-certificate "$state/client.crt" --kubelet-client-key "$state/client.key" --kubelet-preferred-address-types InternalIP
   await "the API server" api "https://$address:$port/readyz"
-  # Folders of volumes are for whatever user a pod has.
+  # For folders of volumes.
   umask 000
   launch kube-controller-manager --kubeconfig "$state/manager.conf" --service-account-private-key-file "$state/accounts.key" \
     --root-ca-file "$state/ca.crt" --use-service-account-credentials --enable-hostpath-provisioner --leader-elect=false \
     --port 0 --secure-port 0
   umask 022
   launch kube-scheduler --kubeconfig "$state/scheduler.conf" --leader-elect=false --port 0 --secure-port 0
+  run_as dns python3 dns.py "$state/admin.conf" "$address"
   launch kubelet --kubeconfig "$state/node.conf" --hostname-override node-1 --root-dir "$state/kubelet" --cert-dir "$state/kubelet/pki" \
     --volume-plugin-dir "$state/kubelet/plugins" --pod-infra-container-image "$pause" --cgroup-driver cgroupfs \
     --cgroups-per-qos=false --enforce-node-allocatable= --fail-swap-on=false --make-iptables-util-chains=false \
     --node-ip "$address" --address "$address" --read-only-port 0 --healthz-port 0 --client-ca-file "$state/ca.crt" \
     --anonymous-auth=false --authorization-mode AlwaysAllow \
-    --image-gc-high-threshold 100 --eviction-hard 'memory.available<100Mi,nodefs.available<1%' --max-pods 60
+    --image-gc-high-threshold 100 --eviction-hard 'memory.available<100Mi,nodefs.available<1%' --max-pods 60 \
+    --cluster-dns "$address" --cluster-domain cluster.local
   launch kube-proxy --kubeconfig "$state/proxy.conf" --hostname-override node-1 --proxy-mode iptables --masquerade-all \
     --bind-address "$address" --healthz-bind-address 127.0.0.1:10256 --metrics-bind-address 127.0.0.1:10249 \
     --conntrack-max-per-core 0
