@@ -8,7 +8,7 @@ use serde_json::Value;
 const PREFIX: &str = "manyhands-";
 
 /// What each crate of ours uses of the others: all of it, and nothing that is not so.
-const USES: [(&str, &[&str]); 25] = [
+const USES: [(&str, &[&str]); 27] = [
     ("types", &[]),
     ("ports", &["types"]),
     ("trees", &[]),
@@ -25,6 +25,7 @@ const USES: [(&str, &[&str]); 25] = [
     ("tools", &["types", "trees", "child-environment"]),
     ("embedded", &["ports", "trees", "types"]),
     ("nats", &["ports", "types"]),
+    ("kubernetes", &["ports"]),
     ("credentials", &["types"]),
     ("readmodel", &["ports", "types"]),
     ("control", &["forms", "outbound", "readmodel", "ports", "types", "vault", "llm", "mcp", "telemetry"]),
@@ -45,7 +46,7 @@ const USES: [(&str, &[&str]); 25] = [
             "child-environment",
         ],
     ),
-    ("supervisor", &["ports", "trees", "types", "telemetry"]),
+    ("supervisor", &["kubernetes", "ports", "trees", "types", "telemetry"]),
     (
         BINARY,
         &[
@@ -85,15 +86,18 @@ const USES: [(&str, &[&str]); 25] = [
         ],
     ),
     ("testing", &["strict"]),
+    ("kubernetes-fake", &[]),
 ];
 
 const BINARY: &str = "the binary";
 
 /// Libraries that only one crate may know.
-const OWNED: [(&str, &str); 5] = [
+const OWNED: [(&str, &str); 7] = [
     ("axum", "gateway"),
     ("async-nats", "nats"),
     ("bollard", "supervisor"),
+    ("kube", "kubernetes"),
+    ("k8s-openapi", "kubernetes"),
     ("pty-process", "tools"),
     ("saphyr-parser", "tools"),
 ];

@@ -195,6 +195,7 @@ fn supervise(world: &World, plan: &Plan, name: String) {
             name: "sim".to_owned(),
             warm_workers,
             idle_limit: Some(Duration::from_secs(30)),
+            pending_limit: supervisor::PENDING,
             limits,
             minter: Arc::new(NoCredentials),
             metrics: Metrics::default().placement,

@@ -1,0 +1,16 @@
+//! What clients see of the fake API server: words, codes, order and time.
+
+#![cfg(test)]
+
+mod admitting;
+mod applying;
+mod attaching;
+mod client;
+mod deleting;
+mod failing;
+mod listing;
+mod making;
+mod permitting;
+mod programs;
+mod running;
+mod watching;
