@@ -8,7 +8,7 @@ use serde_json::Value;
 const PREFIX: &str = "manyhands-";
 
 /// What each crate of ours uses of the others: all of it, and nothing that is not so.
-const USES: [(&str, &[&str]); 24] = [
+const USES: [(&str, &[&str]); 25] = [
     ("types", &[]),
     ("ports", &["types"]),
     ("trees", &[]),
@@ -24,6 +24,7 @@ const USES: [(&str, &[&str]); 24] = [
     ("tools", &["types", "trees", "child-environment"]),
     ("embedded", &["ports", "trees", "types"]),
     ("nats", &["ports", "types"]),
+    ("kubernetes", &["ports"]),
     ("credentials", &["types"]),
     ("readmodel", &["ports", "types"]),
     ("control", &["forms", "outbound", "readmodel", "ports", "types", "vault", "llm", "mcp", "telemetry"]),
@@ -88,10 +89,12 @@ const USES: [(&str, &[&str]); 24] = [
 const BINARY: &str = "the binary";
 
 /// Libraries that only one crate may know.
-const OWNED: [(&str, &str); 5] = [
+const OWNED: [(&str, &str); 7] = [
     ("axum", "gateway"),
     ("async-nats", "nats"),
     ("bollard", "supervisor"),
+    ("kube", "kubernetes"),
+    ("k8s-openapi", "kubernetes"),
     ("pty-process", "tools"),
     ("saphyr-parser", "tools"),
 ];
