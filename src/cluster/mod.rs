@@ -6,6 +6,8 @@ pub mod init;
 mod listener;
 pub mod moving;
 pub mod revoke;
+#[cfg(feature = "kubernetes")]
+mod secrets;
 pub mod settings;
 pub mod supervisor;
 mod trial;

@@ -24,6 +24,7 @@ pub use watch::{Event, Watch};
 
 /// What the API's objects are made of.
 pub mod types {
+    pub use k8s_openapi::ByteString;
     pub use k8s_openapi::api::core::v1::*;
     pub use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
     pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::{
