@@ -149,6 +149,7 @@ annotations:
 
 {{/* Arguments: root, api, value. */}}
 {{- define "manyhands.needs-api" -}}
+{{- include "manyhands.check" .root -}}
 {{- if not (or .root.Values.assumeApis (.root.Capabilities.APIVersions.Has .api)) -}}
 {{- fail (printf "%s takes the API %s, which this cluster does not have; where no cluster is asked, set assumeApis" .value .api) -}}
 {{- end -}}

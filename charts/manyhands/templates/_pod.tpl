@@ -97,7 +97,13 @@ that the chart alone gives), extra (a list), where (of the values).
 {{- end -}}
 {{- range $name, $value := $plain }}
 - name: {{ $name | quote }}
-  value: {{ ternary ($value | toString) (toJson $value) (not (or (kindIs "slice" $value) (kindIs "map" $value))) | quote }}
+  {{- if or (kindIs "slice" $value) (kindIs "map" $value) }}
+  value: {{ toJson $value | quote }}
+  {{- else if or (kindIs "float64" $value) (kindIs "int64" $value) (kindIs "int" $value) }}
+  value: {{ include "manyhands.number" $value | quote }}
+  {{- else }}
+  value: {{ toString $value | quote }}
+  {{- end }}
 {{- end }}
 {{- range $name, $from := .fromSecrets }}
 - name: {{ $name | quote }}
