@@ -84,6 +84,7 @@ const USES: [(&str, &[&str]); 25] = [
         ],
     ),
     ("testing", &[]),
+    ("kubernetes-fake", &[]),
 ];
 
 const BINARY: &str = "the binary";
