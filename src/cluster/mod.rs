@@ -3,8 +3,10 @@
 pub mod door;
 pub mod gateway;
 pub mod init;
+pub mod install;
 mod listener;
 pub mod moving;
+pub mod pods;
 pub mod revoke;
 #[cfg(feature = "kubernetes")]
 mod secrets;

@@ -3,6 +3,7 @@
 //! unset one, and a value that cannot be meant ends the start.
 
 mod cluster;
+mod kubernetes;
 
 use Kind::{Amount, Choice, Flag, List, Objects, Path, Text, Whole};
 
@@ -381,4 +382,5 @@ pub const SECTIONS: &[Section] = &[
     cluster::PARTS,
     cluster::GATEWAY,
     cluster::SUPERVISOR,
+    kubernetes::PODS,
 ];

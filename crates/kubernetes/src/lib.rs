@@ -18,7 +18,7 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 pub use access::{Access, Client};
 pub use container::Container;
 pub use error::{Error, Result};
-pub use objects::{Listed, Object, Objects};
+pub use objects::{Listed, Object, Objects, age};
 pub use rights::Right;
 pub use watch::{Event, Watch};
 

@@ -1,11 +1,13 @@
 //! The objects of one kind in a namespace.
 
 use std::fmt::Debug;
+use std::time::Duration;
 
 use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::jiff::Timestamp;
 use kube::Api;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams, Preconditions};
-use kube::core::Resource;
+use kube::core::{ObjectMeta, Resource};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -17,6 +19,13 @@ use crate::{Client, Error, Result};
 const PAGE: u32 = 500;
 /// How often a list begins anew whose next page the server has forgotten.
 const MOST_LISTINGS: usize = 3;
+
+/// How long an object has been there, by the server's clock and by this one's.
+#[must_use]
+pub fn age(meta: &ObjectMeta) -> Duration {
+    let made = meta.creation_timestamp.as_ref().map_or(i64::MAX, |at| at.0.as_second());
+    Duration::from_secs(u64::try_from(Timestamp::now().as_second().saturating_sub(made)).unwrap_or_default())
+}
 
 /// A kind of objects that are in namespaces.
 pub trait Object:
@@ -107,6 +116,16 @@ impl<K: Object> Objects<K> {
                 }
             }
         }
+    }
+
+    /// Where a [`Watch`] of all changes from now on begins, of those that have these labels.
+    ///
+    /// # Errors
+    /// `Unavailable`, `Forbidden`.
+    pub async fn version(&self, labels: &str) -> Result<String> {
+        let params = ListParams::default().labels(labels).limit(1);
+        let page = self.client.answer(self.api.list(&params)).await?;
+        Ok(page.metadata.resource_version.unwrap_or_default())
     }
 
     /// # Errors

@@ -45,7 +45,7 @@ const USES: [(&str, &[&str]); 25] = [
             "child-environment",
         ],
     ),
-    ("supervisor", &["ports", "trees", "types", "telemetry"]),
+    ("supervisor", &["kubernetes", "ports", "trees", "types", "telemetry"]),
     (
         BINARY,
         &[
