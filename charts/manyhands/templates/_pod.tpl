@@ -1,5 +1,17 @@
 {{/* What all pods have in common, once: who they are, what they may, their variables, their volumes. */}}
 
+{{/* Without the release's version: a pod is not replaced for the sake of a label. Arguments: root, component, labels. */}}
+{{- define "manyhands.pod.labels" -}}
+{{ include "manyhands.selector" . }}
+app.kubernetes.io/part-of: manyhands
+{{- with .root.Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- with .labels }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
 {{/* Arguments: the values of a podSecurity, and the profile of AppArmor. */}}
 {{- define "manyhands.pod.security" -}}
 runAsNonRoot: true
@@ -152,9 +164,7 @@ OTEL_EXPORTER_OTLP_ENDPOINT: {{ . | quote }}
       - { key: {{ $keys.supervisorCredentials | quote }}, path: credentials.json }
       - { key: {{ $keys.minter | quote }}, path: minter.json }
     {{- end }}
-{{- with include "manyhands.volume.ca" .root }}
-{{ . }}
-{{- end }}
+{{- include "manyhands.volume.ca" .root }}
 {{- end }}
 
 {{- define "manyhands.volume.ca" -}}

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, timeout};
 
 use super::Told;
-use super::api::Api;
+use super::api::{Api, Error};
 use super::place::{Connected, Place};
 use super::start::{RUNNING, start};
 use super::told::notice;
@@ -93,7 +93,14 @@ async fn creation(api: &Api, model: &str) -> anyhow::Result<Value> {
 
 async fn work(api: &Api, id: &str, script: &Script) -> anyhow::Result<()> {
     let task = json!([{"type": "text", "text": "Do what the script says."}]);
-    start(api, id, Some(task)).await?;
+    while let Err(error) = start(api, id, Some(task.clone())).await {
+        // A sandbox may take longer to start than a call waits for it.
+        let waits = error.downcast_ref::<Error>().is_some_and(|error| error.status() == Some(503));
+        if !waits {
+            return Err(error);
+        }
+        tokio::time::sleep(LOOKING_AGAIN).await;
+    }
     let ended = loop {
         match status(api, id).await?.as_str() {
             RUNNING => tokio::time::sleep(LOOKING_AGAIN).await,

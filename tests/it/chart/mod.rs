@@ -1,7 +1,11 @@
 //! The chart, rendered as users render it, by two releases of helm: what it refuses, and what the objects are that it makes. No cluster
 //! is asked. `tests/kubernetes/environment.sh` has the tools.
 
+#[cfg(feature = "kubernetes")]
+mod keys;
 mod lint;
+#[cfg(feature = "cluster")]
+mod nats;
 mod network;
 mod policies;
 mod refusals;
@@ -139,6 +143,8 @@ struct Pod<'a> {
     namespace: &'a Value,
     labels: &'a Value,
     spec: &'a Value,
+    /// The pod, or the template of one.
+    whole: &'a Value,
 }
 
 impl<'a> Pod<'a> {
@@ -147,7 +153,7 @@ impl<'a> Pod<'a> {
         let spec = pod.get("spec").filter(|spec| spec["containers"].is_array())?;
         let name = format!("{} {}", text(&object["kind"]), text(&object["metadata"]["name"]));
         let labels = &pod["metadata"]["labels"];
-        Some(Self { name, namespace: &object["metadata"]["namespace"], labels, spec })
+        Some(Self { name, namespace: &object["metadata"]["namespace"], labels, spec, whole: pod })
     }
 
     fn containers(&self) -> impl Iterator<Item = &'a Value> {

@@ -60,11 +60,9 @@ fn every_setting_of_the_kubernetes_driver_can_be_given() {
     let Some(tools) = Tools::find() else { return };
     let given: BTreeSet<_> =
         SETS.iter().flat_map(|set| variables(&tools.render(set, &[]))).flatten().collect();
-    let missing: Vec<_> = page()
-        .into_iter()
-        .filter(|name| name.starts_with("OH_KUBERNETES_") && !given.contains(name))
-        .collect();
-    assert_eq!(missing, Vec::<String>::new());
+    let all: Vec<_> = page().into_iter().filter(|name| name.starts_with("OH_KUBERNETES_")).collect();
+    assert!(all.len() > 10);
+    assert_eq!(all.iter().filter(|name| !given.contains(name)).collect::<Vec<_>>(), Vec::<&String>::new());
 }
 
 #[test]

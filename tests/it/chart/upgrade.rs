@@ -19,19 +19,23 @@ const FIXED: [(&str, &[&str]); 6] = [
     ("ConfigMap", &["/immutable"]),
 ];
 
-/// The chart as another release of it, with other defaults of much that an operator changes.
+/// The chart as another release of it, with other values of much that an operator changes.
 fn later(tools: &Tools) -> Objects {
+    let more = [
+        "--set=gateway.replicas=5,supervisor.replicas=3,nats.goMemLimit=1GiB,sandboxes.memoryMib=4096,image.digest=",
+        "--set=commonLabels.team=a,gateway.podLabels.team=a,nats.podLabels.team=a,commonAnnotations.note=a",
+        "--set=gateway.autoscaling.enabled=true,gateway.logLevel=debug,nats.exporter.enabled=true",
+    ];
+    another_release(tools, &more)
+}
+
+fn another_release(tools: &Tools, more: &[&str]) -> Objects {
     let folder = tempfile::tempdir().unwrap();
     let copied = std::process::Command::new("cp").args(["-r", CHART]).arg(folder.path()).status().unwrap();
     assert!(copied.success());
     let chart = folder.path().join("manyhands");
     let described = std::fs::read_to_string(chart.join("Chart.yaml")).unwrap();
     std::fs::write(chart.join("Chart.yaml"), described.replace("ersion: 0.1.0", "ersion: 9.9.9")).unwrap();
-    let more = [
-        "--set=gateway.replicas=5,supervisor.replicas=3,nats.goMemLimit=1GiB,sandboxes.memoryMib=4096,image.digest=",
-        "--set=commonLabels.team=a,gateway.podLabels.team=a,nats.podLabels.team=a,commonAnnotations.note=a",
-        "--set=gateway.autoscaling.enabled=true,gateway.logLevel=debug,nats.exporter.enabled=true",
-    ];
     let chart = chart.to_str().unwrap();
     let mut words = vec!["template", super::RELEASE, chart, "--namespace", super::NAMESPACE, "--is-upgrade"];
     words.extend(more);
@@ -64,6 +68,25 @@ fn nothing_that_cannot_be_changed_is_changed_by_an_upgrade() {
         before.get("Deployment", "mh-manyhands-gateway"),
         after.get("Deployment", "mh-manyhands-gateway")
     );
+}
+
+/// Each restart of a server is a moment in which another leads, and of a gateway one in which sockets drop.
+#[test]
+fn an_upgrade_replaces_no_pod_for_the_sake_of_a_label() {
+    let Some(tools) = Tools::find() else { return };
+    let (before, after) = (tools.render("default", &[]), another_release(&tools, &[]));
+    assert_ne!(before.0, after.0);
+    let template = |objects: &Objects, name: &str| {
+        let found = objects
+            .0
+            .iter()
+            .find(|object| object["metadata"]["name"] == name && !object["spec"]["template"].is_null());
+        found.unwrap()["spec"]["template"].to_string()
+    };
+    for name in ["mh-manyhands-nats", "mh-manyhands-gateway", "mh-manyhands-supervisor"] {
+        let same_image = template(&after, name).replace(":9.9.9", ":0.1.0");
+        assert_eq!(same_image, template(&before, name));
+    }
 }
 
 /// They are objects of the job's and of NATS' own: helm knows nothing of them, and so removes nothing.
