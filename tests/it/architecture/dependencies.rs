@@ -8,7 +8,7 @@ use serde_json::Value;
 const PREFIX: &str = "manyhands-";
 
 /// What each crate of ours uses of the others: all of it, and nothing that is not so.
-const USES: [(&str, &[&str]); 25] = [
+const USES: [(&str, &[&str]); 26] = [
     ("types", &[]),
     ("ports", &["types"]),
     ("trees", &[]),
@@ -57,6 +57,7 @@ const USES: [(&str, &[&str]); 25] = [
             "embedded",
             "nats",
             "credentials",
+            "kubernetes",
             "ports",
             "types",
             "vault",
