@@ -62,7 +62,7 @@ fn every_setting_of_the_kubernetes_driver_can_be_given() {
         SETS.iter().flat_map(|set| variables(&tools.render(set, &[]))).flatten().collect();
     let all: Vec<_> = page().into_iter().filter(|name| name.starts_with("OH_KUBERNETES_")).collect();
     assert!(all.len() > 10);
-    assert_eq!(all.iter().filter(|name| !given.contains(name)).collect::<Vec<_>>(), Vec::<&String>::new());
+    assert_eq!(all.iter().filter(|name| !given.contains(*name)).collect::<Vec<_>>(), Vec::<&String>::new());
 }
 
 #[test]
