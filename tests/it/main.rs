@@ -39,6 +39,8 @@ mod moving;
 mod offspring;
 mod peer_faults;
 mod peer_flags;
+#[cfg(feature = "kubernetes")]
+mod pods;
 #[cfg(feature = "cluster")]
 mod revocation;
 #[cfg(feature = "cluster")]

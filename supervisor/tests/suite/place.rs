@@ -66,13 +66,15 @@ pub async fn states(driver: &impl Driver) -> Vec<InstanceState> {
 /// As a supervisor does: what runs untold is started once more.
 pub async fn start(driver: &impl Driver, launch: &Launch) {
     driver.start(launch).await.unwrap();
+    let mut last = None;
     let telling = async {
         loop {
             let found = driver.find(&launch.instance.sandbox).await.unwrap();
             let own = found.into_iter().find(|found| found.instance == launch.instance);
             match own.map(|Found { state, .. }| state) {
                 Some(InstanceState::Untold) => match driver.start(launch).await {
-                    Ok(()) | Err(StartError::Unavailable(_)) => {}
+                    Ok(()) => {}
+                    Err(StartError::Unavailable(why)) => last = Some(why),
                     Err(error) => panic!("{error}"),
                 },
                 Some(InstanceState::Pending(_)) => {}
@@ -81,7 +83,8 @@ pub async fn start(driver: &impl Driver, launch: &Launch) {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    timeout(PATIENCE, telling).await.unwrap();
+    let told = timeout(PATIENCE, telling).await;
+    assert!(told.is_ok(), "it does not run: {last:?}");
 }
 
 pub fn launch(sandbox: &str, epoch: u64) -> Launch {

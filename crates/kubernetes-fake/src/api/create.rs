@@ -208,6 +208,5 @@ pub fn by_cluster(
     if !status.is_null() {
         set(&mut object, &["status"], status);
     }
-    let made = state.put(&Key::new(kind, namespace, name), object);
-    made
+    state.put(&Key::new(kind, namespace, name), object)
 }

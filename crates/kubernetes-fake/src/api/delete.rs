@@ -122,7 +122,8 @@ pub fn delete(state: &mut State, key: &Key, options: &Value) -> Option<Arc<Value
 fn grace(key: &Key, found: &Value, options: &Value) -> u64 {
     let has_begun = !found.text("/spec/nodeName").is_empty();
     let has_ended = ["Succeeded", "Failed"].contains(&found.text("/status/phase"));
-    if !(key.group.is_empty() && key.plural == "pods") || !has_begun || has_ended {
+    let is_pod = key.group.is_empty() && key.plural == "pods";
+    if !(is_pod && has_begun) || has_ended {
         return 0;
     }
     let asked = options["gracePeriodSeconds"].as_u64();

@@ -2,6 +2,7 @@
 
 pub mod create;
 pub mod delete;
+mod protobuf;
 pub mod read;
 pub mod request;
 pub mod review;

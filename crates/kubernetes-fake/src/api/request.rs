@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use serde_json::Value;
 
+use super::protobuf;
 use crate::cluster::{Cluster, User};
 use crate::kinds::Kind;
 use crate::rbac::Access;
@@ -46,15 +47,20 @@ impl Request {
     /// 415 and 400.
     pub fn json(&self) -> Result<Value, Status> {
         let kind = self.content_type.split(';').next().unwrap_or_default().trim();
-        if !["application/json", "application/yaml", ""].contains(&kind) {
-            return Err(Status::unsupported_media_type("application/json, application/yaml"));
+        let unknown = || {
+            Status::unsupported_media_type(&format!("application/json, application/yaml, {}", protobuf::TYPE))
+        };
+        match kind {
+            "application/json" | "application/yaml" | "" => parse(&self.body),
+            protobuf::TYPE => protobuf::object(&self.body).ok_or_else(unknown),
+            _ => Err(unknown()),
         }
-        parse(&self.body)
     }
 
     /// Options of a deletion, in the body or the query.
     pub fn options(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap_or(Value::Null)
+        let json = serde_json::from_slice(&self.body).ok();
+        json.or_else(|| protobuf::object(&self.body)).unwrap_or(Value::Null)
     }
 }
 

@@ -48,15 +48,17 @@ pub struct Change {
     pub before: Option<Arc<Value>>,
 }
 
+type Objects = BTreeMap<Key, Arc<Value>>;
+
 pub struct State {
-    objects: BTreeMap<Key, Arc<Value>>,
+    objects: Objects,
     version: u64,
     history: VecDeque<Change>,
     kept: usize,
     /// Changes up to this version are forgotten.
     forgotten: u64,
     /// What lists may be answered from that take any version; `None`: the newest.
-    pub cache: Option<Arc<(u64, BTreeMap<Key, Arc<Value>>)>>,
+    pub cache: Option<(u64, Objects)>,
     /// Whether watches are told nothing.
     pub is_stalled: bool,
     /// The next address of a service.
@@ -99,7 +101,7 @@ impl State {
         Self::select(&self.objects, kind, namespace)
     }
 
-    fn select(objects: &BTreeMap<Key, Arc<Value>>, kind: &Kind, namespace: &str) -> Vec<(Key, Arc<Value>)> {
+    fn select(objects: &Objects, kind: &Kind, namespace: &str) -> Vec<(Key, Arc<Value>)> {
         let first = Key::new(kind, namespace, "");
         let those = objects.range(first..).take_while(|(key, _)| key.is(kind));
         let those =
@@ -117,7 +119,7 @@ impl State {
 
     /// Lets the cache stay behind, from now on.
     pub fn freeze_cache(&mut self) {
-        self.cache = Some(Arc::new((self.version, self.objects.clone())));
+        self.cache = Some((self.version, self.objects.clone()));
     }
 
     /// As they were at a version, unless that is forgotten.

@@ -31,10 +31,10 @@ pub fn check(kind: &Kind, object: &Value) -> Result<(), Status> {
                 ));
             }
         }
-        ("rbac.authorization.k8s.io", "rolebindings" | "clusterrolebindings") => {
-            if object.text("/roleRef/name").is_empty() {
-                causes.push(Cause::required("roleRef.name", ""));
-            }
+        ("rbac.authorization.k8s.io", "rolebindings" | "clusterrolebindings")
+            if object.text("/roleRef/name").is_empty() =>
+        {
+            causes.push(Cause::required("roleRef.name", ""));
         }
         _ => {}
     }

@@ -18,7 +18,7 @@ pub fn look(cluster: &Arc<Cluster>) {
             continue;
         }
         let class = claim.text("/spec/storageClassName");
-        let is_known = cluster.settings.storage_classes.iter().any(|known| *known == class);
+        let is_known = cluster.settings.storage_classes.contains(&class);
         if claim.text("/status/phase") == "Pending" && is_known {
             cluster.with(|state| bind(state, cluster, &key));
         } else if claim.text("/status/phase") == "Pending" && !claim.has("/status/conditions") {

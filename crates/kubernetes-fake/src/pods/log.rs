@@ -17,9 +17,9 @@ pub fn answer(cluster: &Arc<Cluster>, request: &Request, target: &Target) -> Res
     };
     let container = container(&pod, request.query("container"), &target.name)?;
     let live = cluster.live.lock().get(pod.text("/metadata/uid")).cloned();
-    let statuses =
+    let mut statuses =
         pod.list("/status/containerStatuses").iter().chain(pod.list("/status/initContainerStatuses"));
-    let status = statuses.filter(|status| status["name"] == container.as_str()).next();
+    let status = statuses.find(|status| status["name"] == container.as_str());
     let waits = status.is_none_or(|status| status.has("/state/waiting"));
     let Some(live) = live.filter(|_| !waits) else {
         let reason = status.map_or("", |status| status.text("/state/waiting/reason"));

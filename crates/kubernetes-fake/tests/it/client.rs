@@ -26,6 +26,11 @@ impl Client {
         Self { server, http: reqwest::Client::builder().no_proxy().build().unwrap(), token }
     }
 
+    /// The same server for somebody else.
+    pub fn with_token(&self, token: String) -> Self {
+        Self { server: self.server.clone(), http: self.http.clone(), token }
+    }
+
     /// A path below the namespace's, or a whole one.
     fn url(&self, path: &str) -> String {
         let path = if path.starts_with('/') {
@@ -37,10 +42,21 @@ impl Client {
     }
 
     pub async fn send(&self, method: Method, path: &str, kind: &str, body: &Value) -> Response {
+        self.request(method, path, kind, body).send().await.unwrap()
+    }
+
+    pub async fn try_send(&self, method: Method, path: &str, body: &Value) -> reqwest::Result<Response> {
+        self.request(method, path, "application/json", body).send().await
+    }
+
+    pub async fn try_get(&self, path: &str) -> reqwest::Result<Response> {
+        self.try_send(Method::GET, path, &Value::Null).await
+    }
+
+    fn request(&self, method: Method, path: &str, kind: &str, body: &Value) -> reqwest::RequestBuilder {
         let request = self.http.request(method, self.url(path)).bearer_auth(&self.token);
         let request = request.header("content-type", kind).header("user-agent", "it/1.0");
-        let request = if body.is_null() { request } else { request.body(body.to_string()) };
-        request.send().await.unwrap()
+        if body.is_null() { request } else { request.body(body.to_string()) }
     }
 
     async fn ask(&self, method: Method, path: &str, kind: &str, body: &Value) -> Answer {
@@ -88,12 +104,18 @@ pub struct Watching {
 impl Watching {
     /// The next event; `None`: the server has ended the watch.
     pub async fn next(&mut self) -> Option<Value> {
+        self.try_next().await.unwrap()
+    }
+
+    /// The same of a connection that may be cut.
+    pub async fn try_next(&mut self) -> reqwest::Result<Option<Value>> {
         loop {
             if let Some(end) = self.rest.iter().position(|byte| *byte == b'\n') {
                 let line: Vec<u8> = self.rest.drain(..=end).collect();
-                return Some(serde_json::from_slice(&line).unwrap());
+                return Ok(Some(serde_json::from_slice(&line).unwrap()));
             }
-            self.rest.extend_from_slice(&self.response.chunk().await.unwrap()?);
+            let Some(chunk) = self.response.chunk().await? else { return Ok(None) };
+            self.rest.extend_from_slice(&chunk);
         }
     }
 

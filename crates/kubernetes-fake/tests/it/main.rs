@@ -2,10 +2,15 @@
 
 #![cfg(test)]
 
+mod admitting;
 mod applying;
 mod attaching;
 mod client;
 mod deleting;
+mod failing;
 mod listing;
 mod making;
+mod permitting;
+mod programs;
+mod running;
 mod watching;
