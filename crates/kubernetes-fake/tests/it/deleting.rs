@@ -46,7 +46,7 @@ async fn a_deletion_can_be_of_one_incarnation() {
     let uid = made["metadata"]["uid"].as_str().unwrap();
     let refused = client.delete("pods/a", &json!({ "preconditions": { "uid": "other" } })).await;
     let words = format!(
-        "Operation cannot be fulfilled on pods \"a\": Precondition failed: UID in precondition: other, UID in object meta: {uid}"
+        "Operation cannot be fulfilled on Pod \"a\": the UID in the precondition (other) does not match the UID in record ({uid}). The object might have been deleted and then recreated"
     );
     assert_eq!(refusal(&refused), (409, "Conflict", words.as_str()));
     assert_eq!(client.delete("pods/a", &json!({ "preconditions": { "uid": uid } })).await.0, 200);
