@@ -11,11 +11,17 @@ mod faults;
 mod machine;
 mod made;
 mod pending;
+mod real;
 mod refusals;
 mod world;
 
 mod driver {
     driver_suite!(crate::world::World);
+}
+
+/// See `real.rs`.
+mod driver_on_a_real_cluster {
+    driver_suite!(crate::real::Real, #[ignore = "it takes a cluster"]);
 }
 
 /// The same where nobody may attach to pods.
