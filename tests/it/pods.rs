@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use testing::client::Client;
 use testing::cluster::Cluster;
-use testing::may_skip::may_skip;
+use testing::may_skip;
 use testing::model::Model;
 use testing::script::{Script, Turn};
 use testing::server::Start;
