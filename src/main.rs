@@ -75,6 +75,8 @@ enum Command {
     },
     /// Prints the manual page
     Man,
+    #[cfg(feature = "cluster")]
+    Try(client::TryOptions),
     /// Runs a cluster's edge; any number of them serve the same conversations.
     #[cfg(feature = "cluster")]
     Gateway(serve::Options),
@@ -90,6 +92,9 @@ enum Command {
     /// Runs one sandbox's worker; the supervisor starts it.
     #[cfg(feature = "cluster")]
     Worker(cluster::worker::Options),
+    /// Puts this program where the container of a sandbox starts it as its worker.
+    #[cfg(feature = "cluster")]
+    Install(cluster::install::Options),
     /// Makes the keys of a cluster, once.
     #[cfg(feature = "cluster")]
     Init(cluster::init::Options),
@@ -113,6 +118,9 @@ fn main() -> ExitCode {
 fn start(command: Command) -> anyhow::Result<ExitCode> {
     let ended = match command {
         Command::Serve(_) => first_process::stand_before_server()?,
+        // A pod has no other init.
+        #[cfg(feature = "cluster")]
+        Command::Worker(_) => first_process::stand_before_server()?,
         _ => None,
     };
     ended.map_or_else(|| run(command), Ok)
@@ -152,6 +160,8 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             moving::export(&options, settings, from)
         }
         #[cfg(feature = "cluster")]
+        Command::Try(options) => client::try_server(options, Told::for_client()?),
+        #[cfg(feature = "cluster")]
         Command::Gateway(options) => {
             if let Some(status) = options.peer.answered() {
                 return Ok(status);
@@ -178,6 +188,8 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         }
         #[cfg(feature = "cluster")]
         Command::Worker(options) => cluster::worker::run(&options),
+        #[cfg(feature = "cluster")]
+        Command::Install(options) => cluster::install::run(&options),
         #[cfg(feature = "cluster")]
         Command::Init(options) => {
             let told = Told::by_environment()?;

@@ -3,9 +3,13 @@
 pub mod door;
 pub mod gateway;
 pub mod init;
+pub mod install;
 mod listener;
 pub mod moving;
+pub mod pods;
 pub mod revoke;
+#[cfg(feature = "kubernetes")]
+mod secrets;
 pub mod settings;
 pub mod supervisor;
 mod trial;

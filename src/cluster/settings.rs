@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 use supervisor::drivers::docker::SharedVolume;
 
+use super::pods::Pods;
 use crate::settings::{Invalid, Source, count};
 
 const DEFAULT_NATS: &str = "nats://127.0.0.1:4222";
@@ -65,11 +66,13 @@ pub struct Sandboxes {
     pub processes: Option<i64>,
     /// Where sandboxes that are processes keep their files.
     pub process_root: PathBuf,
+    pub pods: Pods,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Driver {
     Docker,
+    Kubernetes,
     Process,
 }
 
@@ -125,6 +128,7 @@ impl Cluster {
 impl Sandboxes {
     fn from_source(source: &Source) -> Result<Self, Invalid> {
         let driver = match source.choice("sandbox_driver")? {
+            Some("kubernetes") => Driver::Kubernetes,
             Some("process") => Driver::Process,
             _ => Driver::Docker,
         };
@@ -153,6 +157,7 @@ impl Sandboxes {
             process_root: source
                 .text("sandbox_root")?
                 .map_or_else(|| "workspace/sandboxes".into(), PathBuf::from),
+            pods: Pods::from_source(source, driver == Driver::Kubernetes)?,
         })
     }
 }

@@ -26,6 +26,9 @@ use crate::signals::stop_on_signal;
 /// Whom commands in containers run as: nobody of the image's own.
 const COMMAND_USER: CommandUser = CommandUser { uid: 10_001, gid: 10_001 };
 
+#[cfg(not(feature = "kubernetes"))]
+pub const NO_PODS: &str = "this program was built without the feature `kubernetes`";
+
 /// What a supervisor that was told to stop, or was killed, may have its turn for.
 const TURN: Duration = Duration::from_secs(60);
 
@@ -46,20 +49,39 @@ pub fn run(settings: &Settings, cluster: &Cluster) -> anyhow::Result<ExitCode> {
 pub fn end(settings: &Settings, cluster: &Cluster) -> anyhow::Result<ExitCode> {
     let _traces = observe::start("manyhands-supervisor", settings)?;
     anyhow::ensure!(
-        cluster.sandboxes.driver == settings::Driver::Docker,
+        cluster.sandboxes.driver != settings::Driver::Process,
         "workers that are processes end with their supervisor"
     );
     let runtime = crate::runtime::start()?;
     runtime.block_on(async {
         let connection = super::connect(cluster, "supervisor").await?;
         let (ports, mark) = (connection.control().await?, Some(connection.mark().await?));
-        let config = docker::Config { mark, ..containers(cluster, WorkerSettings::default()) };
-        let containers = Containers::connect(config).await.context("the container service cannot be used")?;
-        supervisor::end(&ports, &containers, TURN).await?;
-        containers.remove_rest().await?;
+        match cluster.sandboxes.driver {
+            settings::Driver::Kubernetes => end_pods(cluster, mark, &ports).await?,
+            _ => end_containers(cluster, mark, &ports).await?,
+        }
         connection.drain().await;
         Ok(ExitCode::SUCCESS)
     })
+}
+
+async fn end_containers(cluster: &Cluster, mark: Option<String>, ports: &Ports) -> anyhow::Result<()> {
+    let config = docker::Config { mark, ..containers(cluster, WorkerSettings::default()) };
+    let containers = Containers::connect(config).await.context("the container service cannot be used")?;
+    supervisor::end(ports, &containers, TURN).await?;
+    Ok(containers.remove_rest().await?)
+}
+
+#[cfg(feature = "kubernetes")]
+async fn end_pods(cluster: &Cluster, mark: Option<String>, ports: &Ports) -> anyhow::Result<()> {
+    let pods = super::pods::connect(cluster, WorkerSettings::default(), mark).await?;
+    supervisor::end(ports, &pods, TURN).await?;
+    Ok(pods.remove_rest().await?)
+}
+
+#[cfg(not(feature = "kubernetes"))]
+async fn end_pods(_: &Cluster, _: Option<String>, _: &Ports) -> anyhow::Result<()> {
+    anyhow::bail!(NO_PODS)
 }
 
 async fn supervise(settings: &Settings, cluster: &Cluster) -> anyhow::Result<()> {
@@ -74,6 +96,7 @@ async fn supervise(settings: &Settings, cluster: &Cluster) -> anyhow::Result<()>
         name: cluster.name.clone(),
         warm_workers: cluster.sandboxes.warm,
         idle_limit: cluster.sandboxes.idle,
+        pending_limit: cluster.sandboxes.pods.pending.unwrap_or(supervisor::PENDING),
         limits: supervisor::Limits {
             per_tenant: cluster.sandboxes.limit_per_tenant,
             per_node: cluster.sandboxes.limit,
@@ -103,6 +126,10 @@ async fn driver(
             environment: child_environment::inherited().collect(),
             worker: WorkerSettings { collector: telemetry::collector_of_environment(), ..worker },
         })),
+        #[cfg(feature = "kubernetes")]
+        settings::Driver::Kubernetes => Arc::new(super::pods::connect(cluster, worker, Some(mark)).await?),
+        #[cfg(not(feature = "kubernetes"))]
+        settings::Driver::Kubernetes => anyhow::bail!(NO_PODS),
         settings::Driver::Docker => {
             let config = docker::Config { mark: Some(mark), ..containers(cluster, worker) };
             let containers =
@@ -130,10 +157,19 @@ pub fn worker(settings: &Settings, cluster: &Cluster) -> anyhow::Result<WorkerSe
         max_concurrent_runs: settings.max_concurrent_runs,
         log_level: settings.log_level.clone(),
         collector: None,
-        command_user: (cluster.sandboxes.driver == settings::Driver::Docker).then_some(COMMAND_USER),
+        command_user: commands_have_a_user(&cluster.sandboxes).then_some(COMMAND_USER),
         pass_env: settings.inherited.further().to_vec(),
         bash_retention: settings.bash_events_retention,
     })
+}
+
+/// Who is not root makes nobody another user.
+fn commands_have_a_user(sandboxes: &settings::Sandboxes) -> bool {
+    match sandboxes.driver {
+        settings::Driver::Docker => true,
+        settings::Driver::Kubernetes => sandboxes.pods.is_baseline,
+        settings::Driver::Process => false,
+    }
 }
 
 /// How containers are made.

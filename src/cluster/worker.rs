@@ -1,8 +1,9 @@
 //! `manyhands worker`: one incarnation of one sandbox. What it is told comes as a line of JSON on standard
 //! input, so that credentials are in no argument, variable or file.
 
-use std::io::BufRead;
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,12 +30,17 @@ const RENEWALS: Limits = Limits::new(16, 64 << 10);
 /// How long the connection is left alone while something is under way: an hour less than the old credentials are good for.
 const UNTIL_AT_REST: Duration = Duration::from_secs(11 * 3_600);
 const MOMENT: Duration = Duration::from_secs(1);
+/// Of what a worker is told, certificates and all.
+const LONGEST_SPEC: u64 = 1 << 20;
 
 #[derive(clap::Args)]
 pub struct Options {
     /// Only try what a worker needs here, and say what is missing
     #[arg(long = "try")]
     only_try: bool,
+    /// A file that holds the line, where it does not come on standard input
+    #[arg(long)]
+    spec: Option<PathBuf>,
 }
 
 /// Serves the sandbox until SIGTERM, or until a newer incarnation has it.
@@ -43,7 +49,7 @@ pub struct Options {
 /// An unreadable specification, NATS out of reach, or another worker in this one's place.
 pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     protect()?;
-    let spec = read_spec()?;
+    let spec = read_spec(options.spec.as_deref())?;
     find_bash()?;
     if options.only_try {
         return trial::run(&spec);
@@ -74,12 +80,18 @@ fn protect() -> anyhow::Result<()> {
     set_parent_process_death_signal(Some(Signal::KILL)).context("cannot end with the parent")
 }
 
-fn read_spec() -> anyhow::Result<WorkerSpec> {
+fn read_spec(file: Option<&Path>) -> anyhow::Result<WorkerSpec> {
     let mut line = String::new();
-    std::io::stdin().lock().read_line(&mut line).context("cannot read the specification")?;
+    let read = match file {
+        Some(path) => {
+            File::open(path).and_then(|file| BufReader::new(file.take(LONGEST_SPEC)).read_line(&mut line))
+        }
+        None => std::io::stdin().lock().take(LONGEST_SPEC).read_line(&mut line),
+    };
+    read.context("cannot read the specification")?;
     // The parser's words could show a part of the credentials.
     serde_json::from_str(&line)
-        .map_err(|_| anyhow::anyhow!("standard input must hold one line: the worker's specification"))
+        .map_err(|_| anyhow::anyhow!("there must be one line: the worker's specification"))
 }
 
 /// Before anything is promised.

@@ -16,6 +16,8 @@ use vault::Vault;
 use super::Finding::{self, Broken, Doubtful, Fine};
 use super::single;
 use crate::cluster::settings::{Cluster, Driver, Sandboxes};
+#[cfg(not(feature = "kubernetes"))]
+use crate::cluster::supervisor::NO_PODS;
 use crate::cluster::supervisor::{containers, worker};
 use crate::cluster::{connect, gateway::take_keys};
 use crate::serving;
@@ -209,6 +211,12 @@ async fn probed(connection: &Connection) -> Findings {
 /// The container service, and what containers are made of.
 async fn of_workers(cluster: &Cluster, worker: WorkerSettings, mark: Option<String>) -> Findings {
     let sandboxes = &cluster.sandboxes;
+    if sandboxes.driver == Driver::Kubernetes {
+        #[cfg(feature = "kubernetes")]
+        return super::pods::findings(cluster, worker, mark).await;
+        #[cfg(not(feature = "kubernetes"))]
+        return vec![("api", Broken(NO_PODS.to_owned()))];
+    }
     if sandboxes.driver == Driver::Process {
         let root = &sandboxes.process_root;
         let tried = single::trial(root).with_context(|| root.display().to_string());

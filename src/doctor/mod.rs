@@ -2,6 +2,8 @@
 
 #[cfg(feature = "cluster")]
 mod cluster;
+#[cfg(feature = "kubernetes")]
+mod pods;
 mod single;
 
 use std::process::ExitCode;

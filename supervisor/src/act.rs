@@ -38,13 +38,13 @@ pub struct Actor {
 }
 
 /// Why there is no worker, before it is known when the next try is due.
-struct Cause {
+struct Setback {
     reason: FailureReason,
     message: String,
     log: String,
 }
 
-impl Cause {
+impl Setback {
     fn of(error: StartError, log: String) -> Self {
         let (reason, message) = match error {
             StartError::ImageMissing(image) => {
@@ -55,6 +55,7 @@ impl Cause {
                 (FailureReason::DriverUnavailable, NO_DRIVER.to_owned())
             }
             StartError::Failed(message) => (FailureReason::StartFailed, message),
+            StartError::Refused(cause) => (cause.reason, cause.message),
         };
         Self { reason, message, log }
     }
@@ -67,10 +68,11 @@ impl Actor {
         match step {
             Step::Wait(_) => Ok(()),
             Step::Start(epoch) => self.start(epoch, view, memory, now).await,
+            Step::Tell(instance) => self.tell(&instance, view, memory, now).await,
             Step::Adopt(instance) => self.adopt(instance, view).await,
             Step::Stop { instances, release } => self.stop(instances, release, view, now).await,
             Step::Fail(trouble) => self.fail(trouble, view, memory, now).await,
-            Step::Refuse(reason, message) => self.refuse(reason, message, view, now).await,
+            Step::Refuse(reason, message) => self.refuse(reason, &message, view, now).await,
             Step::Grant => self.grant(view).await,
             Step::TurnOut(message) => self.turn_out(message, view, now).await,
             Step::Pause => self.pause(view).await,
@@ -103,12 +105,33 @@ impl Actor {
                 Ok(())
             }
             Err(error) => {
-                let cause = Cause::of(error, self.driver.log(&instance).await);
-                // Something of it may be there: what cannot be removed now is found by the next look.
-                let _ = self.driver.stop(&instance, Duration::ZERO).await;
-                self.record(cause, allocation, Expect::Revision(revision), view, memory, now).await
+                let setback = self.clear_up(&instance, error).await;
+                self.record(setback, allocation, Expect::Revision(revision), view, memory, now).await
             }
         }
+    }
+
+    /// Starts once more what runs and waits for it. While it cannot be reached it goes on waiting.
+    async fn tell(&self, instance: &Instance, view: &View, memory: &mut Memory, now: Moment) -> Result<()> {
+        match self.launch(instance).await {
+            Ok(()) => {
+                memory.minted(instance.epoch, now.instant);
+                Ok(())
+            }
+            Err(StartError::Unavailable(why)) => Err(Error::Unavailable(why)),
+            Err(error) => {
+                let setback = self.clear_up(instance, error).await;
+                let allocation = view.allocation.value.clone();
+                self.record(setback, allocation, view.allocation.expect, view, memory, now).await
+            }
+        }
+    }
+
+    /// Something of it may be there: what cannot be removed now is found by the next look.
+    async fn clear_up(&self, instance: &Instance, error: StartError) -> Setback {
+        let setback = Setback::of(error, self.driver.log(instance).await);
+        let _ = self.driver.stop(instance, Duration::ZERO).await;
+        setback
     }
 
     async fn launch(&self, instance: &Instance) -> std::result::Result<(), StartError> {
@@ -160,30 +183,33 @@ impl Actor {
             }
             None => String::new(),
         };
-        let cause = Cause { reason: trouble.reason(), message: trouble.to_string(), log };
+        let setback = Setback { reason: trouble.reason(), message: trouble.to_string(), log };
         // What was found may be newer than what is arranged, where that comes from a backup.
         let epoch = view.epoch().max(view.allocation.value.epoch);
         let allocation = Allocation { epoch, ..view.allocation.value.clone() };
-        self.record(cause, allocation, view.allocation.expect, view, memory, now).await
+        self.record(setback, allocation, view.allocation.expect, view, memory, now).await
     }
 
     /// Notes a failed incarnation and when the next may be tried.
     async fn record(
         &self,
-        cause: Cause,
+        setback: Setback,
         allocation: Allocation,
         expect: Expect,
         view: &View,
         memory: &mut Memory,
         now: Moment,
     ) -> Result<()> {
-        let Cause { reason, mut message, log } = cause;
+        let Setback { reason, mut message, log } = setback;
         if let Some(told) = told_to_clients(&log) {
             message = format!("{message} {told}");
         }
         let verdict = match reason {
             FailureReason::DriverUnavailable => memory.failures.excuse(DRIVER_RETRY),
             _ if memory.is_excused => memory.failures.excuse(DRIVER_RETRY),
+            _ if !reason.is_its_own() => {
+                memory.failures.excuse(memory.setbacks.note(allocation.epoch, now.instant).wait)
+            }
             _ => memory.failures.note(allocation.epoch, now.instant),
         };
         memory.retry_after(verdict.wait, now.instant);

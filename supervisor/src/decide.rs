@@ -1,5 +1,6 @@
 //! The next step for one sandbox: a pure function of what is known about it.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use types::Epoch;
@@ -9,13 +10,16 @@ use crate::RESYNC;
 use crate::pulse::Sign;
 use crate::trouble::Trouble;
 use crate::view::View;
-use crate::{Instance, InstanceState};
+use crate::{Cause, Instance, InstanceState};
 
 /// How soon an unanswering driver is asked again, and how soon it is looked whether an instance that is leaving is gone.
 pub const DRIVER_RETRY: Duration = Duration::from_secs(2);
 
 /// For clients.
 pub const NO_DRIVER: &str = "The container service does not answer.";
+
+const NOT_MADE: &str = "The sandbox could not be made ready in time.";
+const UNTOLD: &str = "The worker could not be told what it is to do.";
 
 /// What a worker that is asked to end gets to do so.
 pub const STOPPING: Duration = Duration::from_secs(10);
@@ -26,14 +30,16 @@ pub enum Step {
     Wait(Duration),
     /// Start the next incarnation.
     Start(Epoch),
+    /// Tell the worker of an instance that runs what it is to do.
+    Tell(Instance),
     /// Take what runs for the current incarnation, and forget why there was none.
     Adopt(Instance),
     /// End instances nobody wants; `release`: the sandbox has none from now on.
     Stop { instances: Vec<Instance>, release: bool },
     /// Give the current incarnation up.
     Fail(Trouble),
-    /// Note why there is no instance, which is not its fault.
-    Refuse(FailureReason, &'static str),
+    /// Note why there is no instance, or what the one that is there waits for; which is not its fault.
+    Refuse(FailureReason, Cow<'static, str>),
     /// Let its tenant use what was taken from the warm pool.
     Grant,
     /// End what was taken from the warm pool: there is no room for it.
@@ -56,6 +62,10 @@ pub struct Circumstances {
     pub unwanted_for: Duration,
     /// How long what is wanted of it has stood as it is: each wake changes that.
     pub untouched_for: Duration,
+    /// The last that was known of the current incarnation, if that tells why it is gone.
+    pub omen: Option<Cause>,
+    /// What an instance that waits for what it runs on may still do so, before another is tried.
+    pub patience: Duration,
     /// Until it may be tried again after a failure.
     pub retry_in: Duration,
     /// Without use for so long, it is paused.
@@ -90,7 +100,7 @@ pub fn decide(view: &View, circumstances: &Circumstances) -> Step {
 fn without_driver(view: &View, sign: Sign) -> Step {
     let concerned = view.wants_running() && !matches!(sign, Sign::Leased(_)) && !is_given_up(view);
     if concerned && !is_known(view, FailureReason::DriverUnavailable) {
-        return Step::Refuse(FailureReason::DriverUnavailable, NO_DRIVER);
+        return Step::Refuse(FailureReason::DriverUnavailable, NO_DRIVER.into());
     }
     Step::Wait(DRIVER_RETRY)
 }
@@ -120,20 +130,53 @@ fn keep_running(view: &View, wanted: &Wanted, circumstances: &Circumstances) -> 
     if !older.is_empty() {
         return Step::Stop { instances: older, release: false };
     }
-    match (newest.state, circumstances.sign) {
+    match (&newest.state, circumstances.sign) {
         (InstanceState::Leaving, _) => Step::Wait(DRIVER_RETRY),
-        (InstanceState::Exited { code }, _) => Step::Fail(Trouble::Exited { instance, code }),
-        (InstanceState::Running, Sign::Late) => Step::Fail(Trouble::Late(instance)),
-        (InstanceState::Running, Sign::Lost) => Step::Fail(Trouble::Lost(instance)),
-        (InstanceState::Running, Sign::Awaited(left)) => Step::Wait(left),
-        (InstanceState::Running, Sign::Leased(left)) => tend(view, wanted, instance, left, circumstances),
+        (InstanceState::Exited { code }, _) => Step::Fail(Trouble::Exited { instance, code: *code }),
+        (InstanceState::Broken(cause), _) => Step::Fail(Trouble::Known { instance, cause: cause.clone() }),
+        (InstanceState::Pending(cause), _) => bear_with(view, instance, cause.as_ref(), circumstances),
+        (InstanceState::Untold | InstanceState::Running | InstanceState::Doomed(_), Sign::Leased(left)) => {
+            tend(view, wanted, instance, left, circumstances)
+        }
+        (InstanceState::Untold, Sign::Awaited(_)) if circumstances.patience.is_zero() => {
+            let cause = Cause::new(FailureReason::StartFailed, UNTOLD);
+            Step::Fail(Trouble::Known { instance, cause })
+        }
+        (InstanceState::Untold, Sign::Awaited(_)) => Step::Tell(instance),
+        (InstanceState::Doomed(cause), Sign::Late | Sign::Lost) => {
+            Step::Fail(Trouble::Known { instance, cause: cause.clone() })
+        }
+        (InstanceState::Untold | InstanceState::Running, Sign::Late) => Step::Fail(Trouble::Late(instance)),
+        (InstanceState::Untold | InstanceState::Running, Sign::Lost) => Step::Fail(Trouble::Lost(instance)),
+        (InstanceState::Running | InstanceState::Doomed(_), Sign::Awaited(left)) => Step::Wait(left),
+    }
+}
+
+/// With one that waits for what it runs on. Those who wait for it are told why; once that is over they are not.
+fn bear_with(view: &View, instance: Instance, cause: Option<&Cause>, circumstances: &Circumstances) -> Step {
+    let told = view.allocation.value.failure.as_ref();
+    match cause {
+        Some(cause) if circumstances.patience.is_zero() => {
+            Step::Fail(Trouble::Known { instance, cause: cause.clone() })
+        }
+        None if circumstances.patience.is_zero() => {
+            let cause = Cause::new(FailureReason::StartFailed, NOT_MADE);
+            Step::Fail(Trouble::Known { instance, cause })
+        }
+        Some(cause)
+            if !is_known(view, cause.reason) || told.is_none_or(|told| told.message != cause.message) =>
+        {
+            Step::Refuse(cause.reason, cause.message.clone().into())
+        }
+        None if told.is_some() => Step::Adopt(instance),
+        _ => Step::Wait(circumstances.patience.min(RESYNC)),
     }
 }
 
 fn bring_up(view: &View, circumstances: &Circumstances) -> Step {
     let allocation = &view.allocation.value;
     if !allocation.instance.is_empty() && circumstances.was_seen {
-        return Step::Fail(Trouble::Vanished);
+        return Step::Fail(Trouble::Vanished(circumstances.omen.clone()));
     }
     if is_given_up(view) {
         return Step::Wait(RESYNC);

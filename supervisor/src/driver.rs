@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use ports::Result;
-use types::placement::Credentials;
+use types::placement::{Credentials, FailureReason};
 use types::{Epoch, SandboxId};
 
 /// One incarnation of a sandbox: what should run, and what was found running.
@@ -37,14 +37,38 @@ pub struct Found {
     pub state: InstanceState,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum InstanceState {
-    /// Made, starting or running.
+    /// Made, and waiting for what it runs on: a machine, an image, a volume. That may take long, and is no lateness of its
+    /// worker's. `None`: as any does for a moment.
+    Pending(Option<Cause>),
+    /// It runs, and its worker waits to be told what it is to do, which another [`Driver::start`] does.
+    Untold,
+    /// Starting or running.
     Running,
+    /// It may still run, and will not for long, or nobody can tell.
+    Doomed(Cause),
     /// It ended by itself, with this exit code where there is one.
     Exited { code: Option<i64> },
+    /// It ended, or never ran, for a reason that is known.
+    Broken(Cause),
     /// It is being removed, by whomever, and not gone yet.
     Leaving,
+}
+
+/// Why an instance does not run, waits or ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cause {
+    pub reason: FailureReason,
+    /// A sentence for clients: it names neither secrets nor what is inside of the cluster, and stays the same for as long as
+    /// the cause does.
+    pub message: String,
+}
+
+impl Cause {
+    pub fn new(reason: FailureReason, message: impl Into<String>) -> Self {
+        Self { reason, message: message.into() }
+    }
 }
 
 /// Why an instance does not run.
@@ -58,6 +82,9 @@ pub enum StartError {
     /// A sentence for clients: it names neither secrets nor the host's paths.
     #[error("{0}")]
     Failed(String),
+    /// Not made, for a reason that is known.
+    #[error("{}", .0.message)]
+    Refused(Cause),
 }
 
 /// Starts and stops workers: tasks, processes, containers or pods. Every operation may be repeated: starting
@@ -79,6 +106,9 @@ pub trait Driver: Send + Sync {
         Ok(all.into_iter().filter(|found| found.instance.sandbox == *sandbox).collect())
     }
 
+    /// It may return before the worker runs: what is made is listed as `Pending`, and as `Untold` where it is to be started
+    /// once more.
+    ///
     /// # Errors
     /// After `Failed`, something may be left that [`Driver::log`] reads and [`Driver::stop`] removes.
     async fn start(&self, launch: &Launch) -> std::result::Result<(), StartError>;

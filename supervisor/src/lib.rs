@@ -40,7 +40,7 @@ use types::SandboxId;
 use types::buckets::{LEASES, SUPERVISOR_KEY};
 
 pub use credentials::{LIFETIME as CREDENTIALS_LIFETIME, Minter, NoCredentials};
-pub use driver::{Driver, Found, Instance, InstanceState, Launch, StartError};
+pub use driver::{Cause, Driver, Found, Instance, InstanceState, Launch, StartError};
 pub use room::Limits;
 
 use act::Actor;
@@ -52,6 +52,9 @@ use view::Demand;
 
 /// How long a missed hint can go unnoticed.
 pub const RESYNC: Duration = Duration::from_secs(30);
+
+/// What an instance that waits for a machine, an image or a volume usually may do so: some clusters must get a machine first.
+pub const PENDING: Duration = Duration::from_secs(600);
 
 /// Between two looks, at least: what changes meanwhile is one reason to look.
 const APART: Duration = Duration::from_millis(20);
@@ -74,6 +77,8 @@ pub struct Cluster {
     pub warm_workers: usize,
     /// A sandbox nobody used for so long is paused; `None`: never.
     pub idle_limit: Option<Duration>,
+    /// How long an instance may wait for a machine, an image or a volume, before another is tried.
+    pub pending_limit: Duration,
     pub limits: Limits,
     pub minter: Arc<dyn Minter>,
     pub metrics: Placement,
@@ -152,6 +157,7 @@ fn embedded(always: Vec<SandboxId>, ports: &Ports, driver: Arc<dyn Driver>) -> R
         leases: false,
         warm_workers: 0,
         idle_limit: None,
+        pending_limit: PENDING,
         limits: Limits::default(),
     };
     let actor = Actor {
@@ -172,6 +178,7 @@ fn clustered(cluster: &Cluster, ports: &Ports, driver: Arc<dyn Driver>) -> Recon
         leases: true,
         warm_workers: cluster.warm_workers,
         idle_limit: cluster.idle_limit,
+        pending_limit: cluster.pending_limit,
         limits: cluster.limits,
     };
     let actor = Actor {

@@ -8,6 +8,7 @@ use types::{Epoch, SandboxId};
 
 use crate::course::Course;
 use crate::credentials::{AGAIN, RENEWAL};
+use crate::driver::{Cause, InstanceState};
 use crate::failures::Failures;
 use crate::pulse::Pulse;
 use crate::records::Record;
@@ -17,6 +18,8 @@ use crate::view::View;
 #[derive(Debug, Default)]
 pub struct Memory {
     pub failures: Failures,
+    /// Of which it was not the cause.
+    pub setbacks: Failures,
     pub pulse: Pulse,
     pub course: Course,
     /// The newest incarnation seen alive.
@@ -35,6 +38,10 @@ pub struct Memory {
     pub is_excused: bool,
     /// The last outage that is known to it.
     outage: u64,
+    /// Since when an incarnation waits for what it runs on, or, if that is true, for what it is to do.
+    waiting: Option<((Epoch, bool), Instant)>,
+    /// What might be the end of an incarnation.
+    omen: Option<(Epoch, Cause)>,
 }
 
 impl Memory {
@@ -45,6 +52,35 @@ impl Memory {
             return Duration::ZERO;
         }
         now.saturating_duration_since(*self.unwanted_since.get_or_insert(now))
+    }
+
+    /// What is left of `limit` for an incarnation that waits. A new supervisor begins anew.
+    pub fn patience(&mut self, view: &View, limit: Duration, now: Instant) -> Duration {
+        let newest = view.newest_instance();
+        let what = newest.and_then(|found| match found.state {
+            InstanceState::Pending(_) => Some((found.instance.epoch, false)),
+            InstanceState::Untold => Some((found.instance.epoch, true)),
+            _ => None,
+        });
+        self.waiting.take_if(|(before, _)| Some(*before) != what);
+        let Some(what) = what else { return limit };
+        let (_, since) = *self.waiting.get_or_insert((what, now));
+        limit.saturating_sub(now.saturating_duration_since(since))
+    }
+
+    /// Takes note of what may soon be the end of the newest incarnation.
+    pub fn heed(&mut self, view: &View) {
+        let Some(newest) = view.newest_instance() else { return };
+        self.omen = match &newest.state {
+            InstanceState::Doomed(cause) => Some((newest.instance.epoch, cause.clone())),
+            // It goes for the reason that was known before.
+            InstanceState::Leaving => self.omen.take().filter(|(epoch, _)| *epoch == newest.instance.epoch),
+            _ => None,
+        };
+    }
+
+    pub fn omen(&self, epoch: Epoch) -> Option<Cause> {
+        self.omen.as_ref().filter(|(of, _)| *of == epoch).map(|(_, cause)| cause.clone())
     }
 
     /// Begins to listen anew where there was an outage since, in which nobody could renew anything.

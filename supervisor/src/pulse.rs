@@ -47,6 +47,11 @@ impl Pulse {
         self.heard.as_ref().is_some_and(|heard| heard.is_fresh)
     }
 
+    /// What has not run yet has its time to start still before it.
+    pub fn defer(&mut self) {
+        self.heard.take_if(|heard| heard.revision.is_none());
+    }
+
     /// Takes note of the lease of `epoch`, by its revision.
     pub fn listen(&mut self, epoch: Epoch, lease: Option<u64>, now: Instant) -> Sign {
         let unheard = Heard { epoch, revision: None, deadline: now + STARTING, is_fresh: false };

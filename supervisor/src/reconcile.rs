@@ -41,6 +41,8 @@ pub struct Rules {
     pub leases: bool,
     pub warm_workers: usize,
     pub idle_limit: Option<Duration>,
+    /// How long an instance may wait for what it runs on, before another is tried.
+    pub pending_limit: Duration,
     pub limits: Limits,
 }
 
@@ -286,6 +288,11 @@ impl Reconciler {
     }
 
     fn choose(&mut self, view: &View, memory: &mut Memory, room: &mut Headroom, now: Moment) -> Step {
+        let newest = view.newest_instance().map(|found| &found.state);
+        if matches!(newest, Some(InstanceState::Pending(_) | InstanceState::Untold)) {
+            memory.pulse.defer();
+        }
+        memory.heed(view);
         let sign = if self.rules.leases {
             let lease = view.lease.as_ref().map(|lease| lease.value.epoch);
             memory.course.see(lease, now.instant, &self.actor.metrics);
@@ -299,9 +306,9 @@ impl Reconciler {
         } else {
             Sign::Leased(RESYNC)
         };
-        let newest = view.newest_instance().map(|found| found.state);
-        let is_alive = !self.rules.leases || memory.pulse.is_fresh();
-        if is_alive && newest == Some(InstanceState::Running) {
+        let may_live =
+            matches!(newest, Some(InstanceState::Running | InstanceState::Untold | InstanceState::Doomed(_)));
+        if may_live && (!self.rules.leases || memory.pulse.is_fresh()) {
             memory.lives(view);
         }
         memory.seen = view.newest_instance().map(|found| found.instance.epoch).or(memory.seen);
@@ -309,6 +316,8 @@ impl Reconciler {
             sign,
             was_seen: memory.seen == Some(view.allocation.value.epoch),
             untouched_for: memory.untouched_for(view, now.instant),
+            omen: memory.omen(view.allocation.value.epoch),
+            patience: memory.patience(view, self.rules.pending_limit, now.instant),
             retry_in: memory.retry_in(now.instant),
             unwanted_for: memory.unwanted_for(view.wanted.is_some(), now.instant),
             idle_limit: self.rules.idle_limit,
@@ -324,7 +333,7 @@ impl Reconciler {
                     self.queues.room.insert(view.sandbox.clone());
                     Step::Wait(RESYNC)
                 }
-                Err(full) => Step::Refuse(FailureReason::NoRoom, full),
+                Err(full) => Step::Refuse(FailureReason::NoRoom, full.into()),
             },
             // It runs already: whether it may is asked here, as for a start.
             Step::Wait(_) | Step::Adopt(_) | Step::Renew(_) | Step::Pause if is_to_be_granted(view) => {

@@ -2,15 +2,19 @@
 
 use types::placement::FailureReason;
 
-use crate::Instance;
 use crate::pulse::STARTING;
+use crate::{Cause, Instance};
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Trouble {
     #[error("The worker ended{}.", with(*code))]
     Exited { instance: Instance, code: Option<i64> },
-    #[error("The worker is gone.")]
-    Vanished,
+    /// With the last that was known of it, if that tells why.
+    #[error("{}", .0.as_ref().map_or("The worker is gone.", |cause| cause.message.as_str()))]
+    Vanished(Option<Cause>),
+    /// It ended, or waited too long, for a reason that is known.
+    #[error("{}", cause.message)]
+    Known { instance: Instance, cause: Cause },
     /// It runs, and never took its lease.
     #[error("The worker did not report within {} seconds.", STARTING.as_secs())]
     Late(Instance),
@@ -23,15 +27,19 @@ impl Trouble {
     /// What is left of it.
     pub fn instance(&self) -> Option<&Instance> {
         match self {
-            Self::Exited { instance, .. } | Self::Late(instance) | Self::Lost(instance) => Some(instance),
-            Self::Vanished => None,
+            Self::Exited { instance, .. }
+            | Self::Known { instance, .. }
+            | Self::Late(instance)
+            | Self::Lost(instance) => Some(instance),
+            Self::Vanished(_) => None,
         }
     }
 
     pub fn reason(&self) -> FailureReason {
         match self {
             Self::Late(_) => FailureReason::StartFailed,
-            Self::Exited { .. } | Self::Vanished | Self::Lost(_) => FailureReason::Exited,
+            Self::Known { cause, .. } | Self::Vanished(Some(cause)) => cause.reason,
+            Self::Exited { .. } | Self::Vanished(None) | Self::Lost(_) => FailureReason::Exited,
         }
     }
 }

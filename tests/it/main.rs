@@ -7,6 +7,7 @@ mod architecture;
 mod branches;
 #[cfg(feature = "cluster")]
 mod chaos;
+mod chart;
 mod client;
 #[cfg(feature = "cluster")]
 mod compose;
@@ -38,6 +39,8 @@ mod moving;
 mod offspring;
 mod peer_faults;
 mod peer_flags;
+#[cfg(feature = "kubernetes")]
+mod pods;
 #[cfg(feature = "cluster")]
 mod revocation;
 #[cfg(feature = "cluster")]

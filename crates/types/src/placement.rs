@@ -57,7 +57,8 @@ pub struct Allocation {
     /// Starts that failed, and instances that ended by themselves, since it last ran well.
     #[serde(default)]
     pub failures: u32,
-    /// Why the last start failed or the last instance ended; `None` once a worker has its lease.
+    /// Why the last start failed or the last instance ended, or what the one that is there waits for; `None` once a worker has
+    /// its lease.
     #[serde(default)]
     pub failure: Option<Failure>,
 }
@@ -94,8 +95,36 @@ pub enum FailureReason {
     StartFailed,
     /// The instance ended by itself.
     Exited,
+    /// It used up the memory that it may have.
+    OutOfMemory,
+    /// The machine ended it, which had too little of something left.
+    Evicted,
+    /// The machine that it ran on does not answer any more.
+    NodeLost,
+    /// It had to give way to something more important.
+    Preempted,
+    /// No machine has room for it, or a quota is used up.
+    NoCapacity,
+    /// The volume of its files cannot be had.
+    VolumeUnavailable,
     /// The container service does not answer.
     DriverUnavailable,
+}
+
+impl FailureReason {
+    /// Whether it comes of what is in the sandbox or of how it is made, so that trying again is of no use after some times.
+    #[must_use]
+    pub fn is_its_own(self) -> bool {
+        match self {
+            Self::ImageMissing | Self::StartFailed | Self::Exited | Self::OutOfMemory | Self::Evicted => true,
+            Self::NoRoom
+            | Self::NodeLost
+            | Self::Preempted
+            | Self::NoCapacity
+            | Self::VolumeUnavailable
+            | Self::DriverUnavailable => false,
+        }
+    }
 }
 
 /// Who is alive: bucket `LEASES` (15 s), key = sandbox. Written by the sandbox's worker alone; the supervisor

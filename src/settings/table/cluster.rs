@@ -94,9 +94,9 @@ pub(super) const SUPERVISOR: Section = Section {
     settings: &[
         setting(
             "sandbox_driver",
-            Choice(&["docker", "process"]),
+            Choice(&["docker", "kubernetes", "process"]),
             "docker",
-            "With `process` sandboxes are child processes, **with nothing that keeps them apart**, and end with the \
+            "With `kubernetes` sandboxes are pods. With `process` sandboxes are child processes, **with nothing that keeps them apart**, and end with the \
              supervisor.",
         ),
         setting(

@@ -2,6 +2,10 @@
 
 #[cfg(feature = "docker")]
 pub mod docker;
+#[cfg(any(feature = "docker", feature = "kubernetes"))]
+pub mod inside;
+#[cfg(feature = "kubernetes")]
+pub mod kubernetes;
 pub mod process;
 
 use std::path::PathBuf;
@@ -65,6 +69,12 @@ async fn remove_folder(path: PathBuf) -> Result<(), Error> {
     let removed = removing.await.unwrap_or_else(|error| Err(std::io::Error::other(error)));
     removed.map_err(|error| Error::Unavailable(format!("a sandbox's folder cannot be removed: {error}")))
 }
+
+/// The exit code of what was killed.
+#[cfg(feature = "docker")]
+const KILLED: i64 = 128 + 9;
+#[cfg(any(feature = "docker", feature = "kubernetes"))]
+const OUT_OF_MEMORY: &str = "The worker ended: the sandbox had used up its memory.";
 
 /// How many lines are kept of what an instance wrote.
 const LOG_LINES: usize = 40;

@@ -6,6 +6,7 @@ mod leading;
 mod looking;
 mod measuring;
 mod outage;
+mod pending;
 mod pooling;
 mod resting;
 mod running;
@@ -54,6 +55,7 @@ async fn world() -> World {
         leases: true,
         warm_workers: 0,
         idle_limit: Some(600 * SECOND),
+        pending_limit: crate::PENDING,
         limits: Limits::default(),
     };
     World {

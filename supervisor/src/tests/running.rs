@@ -232,6 +232,7 @@ pub fn cluster() -> Config {
         name: "test".to_owned(),
         warm_workers: 0,
         idle_limit: None,
+        pending_limit: crate::PENDING,
         limits: Limits::default(),
         minter: Arc::new(NoCredentials),
         metrics: Metrics::default().placement,

@@ -4,9 +4,17 @@
 //! shell by the name in `MANYHANDS_TEST_IMAGE`.
 #![cfg(test)]
 
+#[macro_use]
+#[path = "../suite/mod.rs"]
+mod suite;
+
 mod confinement;
 mod lifecycle;
 mod lost_connection;
 mod reconciled;
 mod trying;
 mod world;
+
+mod driver {
+    driver_suite!(crate::world::World);
+}

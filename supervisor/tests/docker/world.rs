@@ -10,13 +10,14 @@ use bollard::models::{ContainerInspectResponse, NetworkCreateRequest};
 use bollard::query_parameters::{ListContainersOptionsBuilder, ListVolumesOptionsBuilder};
 use manyhands_supervisor::drivers::WorkerSettings;
 use manyhands_supervisor::drivers::docker::{CLUSTER_LABEL, Config, Containers};
-use manyhands_supervisor::{Driver, Instance, InstanceState, Launch};
+use manyhands_supervisor::{Driver, Instance, InstanceState, StartError};
 use tempfile::TempDir;
 use tokio::time::timeout;
-use types::placement::Credentials;
-use types::{Epoch, SandboxId};
+use types::SandboxId;
 
-pub const PATIENCE: Duration = Duration::from_secs(30);
+use super::suite::Place;
+pub use super::suite::{PATIENCE, launch};
+
 /// An image that no engine has.
 pub const NOWHERE: &str = "nowhere.invalid/nothing:1";
 
@@ -52,6 +53,43 @@ pub async fn world_with(script: &str, change: impl FnOnce(&mut Config)) -> World
     World { config, driver, docker, _folder: folder }
 }
 
+impl Place for World {
+    type Driver = Containers;
+
+    async fn begin(script: &str) -> Self {
+        world(script).await
+    }
+
+    fn driver(&self) -> &Containers {
+        &self.driver
+    }
+
+    async fn another(&self) -> Containers {
+        connect(&self.config).await
+    }
+
+    async fn marked(&self, mark: &str) -> Containers {
+        connect(&Config { mark: Some(mark.to_owned()), ..self.config.clone() }).await
+    }
+
+    async fn beside(&self) -> Self {
+        world("read -r spec; exec sleep 1000").await
+    }
+
+    async fn volumes(&self) -> usize {
+        let names = World::volumes(self).await;
+        names.iter().filter(|name| !name.contains("-bin-")).count()
+    }
+
+    async fn remove_all(&self) -> ports::Result<()> {
+        self.driver.remove_all().await
+    }
+
+    async fn try_out(&self) -> Result<(), StartError> {
+        self.driver.try_out().await
+    }
+}
+
 pub async fn connect(config: &Config) -> Containers {
     match Containers::connect(config.clone()).await {
         Ok(driver) => driver,
@@ -62,16 +100,6 @@ pub async fn connect(config: &Config) -> Containers {
 pub fn write_program(config: &Config, script: &str) {
     fs::write(&config.binary, format!("#!/bin/sh\n{script}\n")).unwrap();
     fs::set_permissions(&config.binary, Permissions::from_mode(0o755)).unwrap();
-}
-
-pub fn launch(sandbox: &str, epoch: u64) -> Launch {
-    let credentials = Credentials {
-        jwt: "canary-jwt".to_owned(),
-        seed: "canary-seed".to_owned(),
-        inbox_prefix: format!("_INBOX_{sandbox}_{epoch}"),
-    };
-    let instance = Instance { sandbox: SandboxId::parse(sandbox).unwrap(), epoch: Epoch(epoch) };
-    Launch { instance, credentials: Some(credentials) }
 }
 
 impl World {

@@ -8,7 +8,7 @@ use serde_json::Value;
 const PREFIX: &str = "manyhands-";
 
 /// What each crate of ours uses of the others: all of it, and nothing that is not so.
-const USES: [(&str, &[&str]); 25] = [
+const USES: [(&str, &[&str]); 26] = [
     ("types", &[]),
     ("ports", &["types"]),
     ("trees", &[]),
@@ -24,6 +24,7 @@ const USES: [(&str, &[&str]); 25] = [
     ("tools", &["types", "trees", "child-environment"]),
     ("embedded", &["ports", "trees", "types"]),
     ("nats", &["ports", "types"]),
+    ("kubernetes", &["ports"]),
     ("credentials", &["types"]),
     ("readmodel", &["ports", "types"]),
     ("control", &["forms", "outbound", "readmodel", "ports", "types", "vault", "llm", "mcp", "telemetry"]),
@@ -44,7 +45,7 @@ const USES: [(&str, &[&str]); 25] = [
             "child-environment",
         ],
     ),
-    ("supervisor", &["ports", "trees", "types", "telemetry"]),
+    ("supervisor", &["kubernetes", "ports", "trees", "types", "telemetry"]),
     (
         BINARY,
         &[
@@ -56,6 +57,7 @@ const USES: [(&str, &[&str]); 25] = [
             "embedded",
             "nats",
             "credentials",
+            "kubernetes",
             "ports",
             "types",
             "vault",
@@ -89,10 +91,12 @@ const USES: [(&str, &[&str]); 25] = [
 const BINARY: &str = "the binary";
 
 /// Libraries that only one crate may know.
-const OWNED: [(&str, &str); 5] = [
+const OWNED: [(&str, &str); 7] = [
     ("axum", "gateway"),
     ("async-nats", "nats"),
     ("bollard", "supervisor"),
+    ("kube", "kubernetes"),
+    ("k8s-openapi", "kubernetes"),
     ("pty-process", "tools"),
     ("saphyr-parser", "tools"),
 ];

@@ -154,12 +154,21 @@ fn without_worker(status: &SandboxStatus, waits: bool) -> Option<Finding> {
     }
     let failure = status.allocation.as_ref().and_then(|allocation| allocation.failure.as_ref());
     if let Some(failure) = failure {
+        let is_there = status.allocation.as_ref().is_some_and(|allocation| !allocation.instance.is_empty());
         let blocker = match failure.reason {
             FailureReason::NoRoom => Blocker::SandboxLimit,
-            FailureReason::Exited => Blocker::WorkerLost,
-            FailureReason::ImageMissing | FailureReason::StartFailed | FailureReason::DriverUnavailable => {
-                Blocker::StartFailed
-            }
+            FailureReason::DriverUnavailable => Blocker::StartFailed,
+            // What is there waits for it, and may get it.
+            _ if is_there => Blocker::WorkerStarting,
+            FailureReason::Exited
+            | FailureReason::OutOfMemory
+            | FailureReason::Evicted
+            | FailureReason::NodeLost
+            | FailureReason::Preempted => Blocker::WorkerLost,
+            FailureReason::ImageMissing
+            | FailureReason::StartFailed
+            | FailureReason::NoCapacity
+            | FailureReason::VolumeUnavailable => Blocker::StartFailed,
         };
         return Some(Finding::new(blocker, Some(failure.at.clone()), failure.message.clone()));
     }

@@ -22,12 +22,9 @@ use tokio::task::spawn_blocking;
 use super::labels::{self, Labels};
 use super::{Config, error};
 use crate::StartError;
+use crate::drivers::inside::{PROGRAM, PROGRAM_FOLDER};
 
-/// Where the volume is in a worker's container.
-pub const MOUNT_POINT: &str = "/manyhands";
 const NAME: &str = "worker";
-/// In a container.
-pub const ENTRYPOINT: &str = "/manyhands/worker";
 
 const PIECE: usize = 256 * 1024;
 
@@ -129,7 +126,7 @@ impl WorkerBinary {
         let mount = Mount {
             typ: Some(MountType::VOLUME),
             source: Some(volume.to_owned()),
-            target: Some(MOUNT_POINT.to_owned()),
+            target: Some(PROGRAM_FOLDER.to_owned()),
             ..Mount::default()
         };
         let body = ContainerCreateBody {
@@ -149,13 +146,13 @@ impl WorkerBinary {
     }
 
     async fn copy(&self, docker: &Docker, program: &Program) -> Result<(), StartError> {
-        let options = ContainerArchiveInfoOptionsBuilder::default().path(ENTRYPOINT).build();
+        let options = ContainerArchiveInfoOptionsBuilder::default().path(PROGRAM).build();
         let there = docker.get_container_archive_info(&program.volume, Some(options)).await;
         if there.is_ok_and(|file| u64::try_from(file.size) == Ok(program.bytes)) {
             return Ok(());
         }
         let archive = archive(&self.path, program).map_err(|error| unreadable(&error))?;
-        let options = UploadToContainerOptionsBuilder::default().path(MOUNT_POINT).build();
+        let options = UploadToContainerOptionsBuilder::default().path(PROGRAM_FOLDER).build();
         let copied =
             docker.upload_to_container(&program.volume, Some(options), body_try_stream(archive)).await;
         copied.map_err(|error| error::start(error, ""))

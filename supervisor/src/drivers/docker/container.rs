@@ -3,42 +3,18 @@
 use std::collections::HashMap;
 
 use bollard::models::{
-    ContainerCreateBody, HealthConfig, HostConfig, HostConfigLogConfig, Mount, MountType, ResourcesUlimits,
+    ContainerCreateBody, ContainerState, HealthConfig, HostConfig, HostConfigLogConfig, Mount, MountType,
+    ResourcesUlimits,
 };
+use types::placement::FailureReason;
 
-use super::binary::{ENTRYPOINT, MOUNT_POINT};
 use super::{Config, labels};
-use crate::Launch;
+use crate::drivers::inside::{CAPABILITIES, PROGRAM, PROGRAM_FOLDER};
+use crate::drivers::{KILLED, OUT_OF_MEMORY};
+use crate::{Cause, InstanceState, Launch};
 
 /// Where the door's volume is.
 const DOOR: &str = "/door";
-
-/// What a worker needs to run commands as another user, to end them, and to make files theirs.
-const CAPABILITIES: [&str; 6] = ["CHOWN", "DAC_OVERRIDE", "FOWNER", "KILL", "SETGID", "SETUID"];
-
-/// Absolute, inside the container.
-#[derive(Clone, Debug)]
-pub struct Paths {
-    /// Where the sandbox's volume is.
-    pub workspace: String,
-    /// In the volume: where commands without a working directory run.
-    pub project: String,
-    /// In the volume: the worker's own files.
-    pub state: String,
-    /// The commands' home, in memory.
-    pub home: String,
-}
-
-impl Default for Paths {
-    fn default() -> Self {
-        Self {
-            workspace: "/workspace".to_owned(),
-            project: "/workspace/project".to_owned(),
-            state: "/workspace/.manyhands".to_owned(),
-            home: "/home/agent".to_owned(),
-        }
-    }
-}
 
 #[derive(Clone, Debug)]
 pub struct Limits {
@@ -83,7 +59,7 @@ pub fn body(config: &Config, launch: &Launch, files: Mount, program: &str) -> Co
         user: Some("0:0".to_owned()),
         working_dir: Some(config.paths.workspace.clone()),
         env: Some(vec![format!("HOME={}", config.paths.home)]),
-        entrypoint: Some(vec![ENTRYPOINT.to_owned(), "worker".to_owned()]),
+        entrypoint: Some(vec![PROGRAM.to_owned(), "worker".to_owned()]),
         cmd: Some(Vec::new()),
         // The image's own might kill the worker instead of pausing its runs.
         stop_signal: Some("SIGTERM".to_owned()),
@@ -95,6 +71,17 @@ pub fn body(config: &Config, launch: &Launch, files: Mount, program: &str) -> Co
         tty: Some(false),
         host_config: Some(host_config(config, files, program)),
         ..ContainerCreateBody::default()
+    }
+}
+
+/// Of one that has ended. That memory was short says something of its end only if it was killed: a command that was is no
+/// end.
+pub fn end(state: &ContainerState) -> InstanceState {
+    match (state.oom_killed, state.exit_code) {
+        (Some(true), Some(KILLED)) => {
+            InstanceState::Broken(Cause::new(FailureReason::OutOfMemory, OUT_OF_MEMORY))
+        }
+        (_, code) => InstanceState::Exited { code },
     }
 }
 
@@ -125,7 +112,7 @@ fn host_config(config: &Config, files: Mount, program: &str) -> HostConfig {
 }
 
 fn mounts(config: &Config, files: Mount, program: &str) -> Vec<Mount> {
-    let program = read_only(program.to_owned(), MOUNT_POINT);
+    let program = read_only(program.to_owned(), PROGRAM_FOLDER);
     let door = config.door.clone().map(|door| read_only(door, DOOR));
     [files, program].into_iter().chain(door).collect()
 }
@@ -169,6 +156,21 @@ mod tests {
 
     use super::*;
     use crate::Instance;
+
+    #[test]
+    fn an_end_for_want_of_memory_is_told_as_such_and_that_of_a_command_is_none() {
+        let ended = |oom_killed, exit_code| {
+            end(&ContainerState {
+                oom_killed: Some(oom_killed),
+                exit_code: Some(exit_code),
+                ..ContainerState::default()
+            })
+        };
+        let InstanceState::Broken(cause) = ended(true, 137) else { panic!("{:?}", ended(true, 137)) };
+        assert_eq!(cause.reason, FailureReason::OutOfMemory);
+        assert_eq!(ended(true, 3), InstanceState::Exited { code: Some(3) });
+        assert_eq!(ended(false, 137), InstanceState::Exited { code: Some(137) });
+    }
 
     #[test]
     fn a_worker_is_asked_to_end_by_the_signal_that_it_knows_whatever_the_image_says() {

@@ -31,6 +31,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::sync::Mutex;
 use types::{Epoch, SandboxId};
 
+use super::inside::Paths;
 use super::{LOG_LINES, WorkerSettings, tail};
 use crate::{Driver, Found, Instance, InstanceState, Launch, StartError};
 use binary::WorkerBinary;
@@ -38,7 +39,7 @@ use events::Events;
 use files::Files;
 
 pub use check::Engine;
-pub use container::{Limits, Paths};
+pub use container::Limits;
 pub use files::SharedVolume;
 pub use labels::{CLUSTER_LABEL, EPOCH_LABEL, MARK_LABEL, NODE_LABEL, SANDBOX_LABEL};
 
@@ -212,7 +213,7 @@ impl Containers {
         let instance = Instance { sandbox, epoch };
         let state = match summary.state {
             Some(ContainerSummaryStateEnum::EXITED | ContainerSummaryStateEnum::DEAD) => {
-                InstanceState::Exited { code: self.exit_code(&instance).await }
+                self.end_of(&instance).await
             }
             Some(ContainerSummaryStateEnum::REMOVING) => InstanceState::Leaving,
             // Whoever made it has gone, or the engine, before it was started.
@@ -222,9 +223,10 @@ impl Containers {
         Some(Found { instance, state })
     }
 
-    async fn exit_code(&self, instance: &Instance) -> Option<i64> {
+    async fn end_of(&self, instance: &Instance) -> InstanceState {
         let name = instance.name(&self.config.cluster);
-        self.docker.inspect_container(&name, None).await.ok()?.state?.exit_code
+        let state = self.docker.inspect_container(&name, None).await.ok().and_then(|found| found.state);
+        container::end(&state.unwrap_or_default())
     }
 }
 

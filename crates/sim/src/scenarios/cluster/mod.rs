@@ -160,6 +160,7 @@ fn supervise(world: &World, plan: &Plan, name: String) {
             name: "sim".to_owned(),
             warm_workers,
             idle_limit: Some(Duration::from_secs(30)),
+            pending_limit: supervisor::PENDING,
             limits: supervisor::Limits::default(),
             minter: Arc::new(NoCredentials),
             metrics: Metrics::default().placement,
