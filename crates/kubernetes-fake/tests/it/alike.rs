@@ -7,7 +7,9 @@ use crate::client::{Answer, Client, PATIENT, claim, config, pod, pod_with};
 use crate::real::real;
 
 /// What the real server of the tests, which is older, says in other words.
-const OLDER: [(&str, &str); 8] = [
+const OLDER: [(&str, &str); 10] = [
+    ("NetworkPolicy.extensions", "NetworkPolicy.networking.k8s.io"),
+    ("map[string]string{\"a\":\"c\"}", "{\"a\":\"c\"}"),
     ("a DNS-1123 subdomain must", "a lowercase RFC 1123 subdomain must"),
     ("must be no more than 63 characters", "must be no more than 63 bytes"),
     ("`, `spec.initContainers", "`,`spec.initContainers"),
@@ -145,6 +147,37 @@ async fn story(client: &Client) -> Vec<(String, String)> {
     tell("secret", &client.post("secrets", &secret).await);
     tell("secret again", &client.patch("merge", "secrets/s", &json!({ "data": { "k": "dw==" } })).await);
     tell("binding without a role", &client.post(role, &json!({ "metadata": { "name": "b" }, "roleRef": { "kind": "Role", "apiGroup": "rbac.authorization.k8s.io" } })).await);
+
+    let apps = "/apis/apps/v1/namespaces/sandboxes";
+    let mut stateful = json!({ "metadata": { "name": "s" }, "spec": {
+        "serviceName": "s",
+        "selector": { "matchLabels": { "a": "b" } },
+        "template": { "metadata": { "labels": { "a": "b" } }, "spec": pod_with("x", "f")["spec"] },
+        "volumeClaimTemplates": [{ "metadata": { "name": "files" }, "spec": claim("f")["spec"] }],
+    } });
+    tell("set with a policy", &client.post(&format!("{apps}/statefulsets?dryRun=All"), &stateful).await);
+    stateful["spec"]["template"]["spec"]["restartPolicy"] = "Always".into();
+    stateful["spec"]["template"]["spec"]["volumes"] = json!([]);
+    tell("set", &client.post(&format!("{apps}/statefulsets?dryRun=All"), &stateful).await);
+    let mut deployment = stateful.clone();
+    deployment["spec"]
+        .as_object_mut()
+        .unwrap()
+        .retain(|field, _| ["selector", "template"].contains(&field.as_str()));
+    tell(
+        "deployment without a volume",
+        &client.post(&format!("{apps}/deployments?dryRun=All"), &deployment).await,
+    );
+    deployment["spec"]["template"] =
+        json!({ "metadata": { "labels": { "a": "c" } }, "spec": pod("x")["spec"] });
+    deployment["spec"]["template"]["spec"]["restartPolicy"] = "Always".into();
+    tell("deployment of others", &client.post(&format!("{apps}/deployments?dryRun=All"), &deployment).await);
+    let job = json!({ "metadata": { "name": "j" }, "spec": { "template": { "spec": { "containers": [{ "name": "c", "image": "i" }] } } } });
+    tell("job", &client.post("/apis/batch/v1/namespaces/sandboxes/jobs?dryRun=All", &job).await);
+    let policy = |except: &str| json!({ "metadata": { "name": "n" }, "spec": { "podSelector": {}, "egress": [{ "to": [{ "ipBlock": { "cidr": "::/0", "except": [except] } }] }] } });
+    let policies = "/apis/networking.k8s.io/v1/namespaces/sandboxes/networkpolicies?dryRun=All";
+    tell("policy", &client.post(policies, &policy("fc00::/7")).await);
+    tell("policy with what is elsewhere", &client.post(policies, &policy("10.0.0.0/8")).await);
 
     tell("quota", &client.post("resourcequotas", &json!({ "metadata": { "name": "q" }, "spec": { "hard": { "pods": "2", "limits.memory": "3Gi" } } })).await);
     until(async || client.get("resourcequotas/q").await.1["status"]["used"]["pods"] == "0").await;
