@@ -132,6 +132,8 @@ fn selects(selector: &Value, labels: &Value) -> bool {
 fn holds(cidr: &str, address: IpAddr) -> bool {
     let (network, length) = cidr.split_once('/').unwrap();
     let (network, length): (IpAddr, u32) = (network.parse().unwrap(), length.parse().unwrap());
+    // One of version 4 that is written as one of version 6 goes over version 4 all the same.
+    let address = address.to_canonical();
     let same = |one: u128, other: u128, bits: u32| length == 0 || (one ^ other) >> (bits - length) == 0;
     match (network, address) {
         (IpAddr::V4(network), IpAddr::V4(address)) => {

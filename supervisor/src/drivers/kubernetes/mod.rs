@@ -31,6 +31,7 @@ use kubernetes::{Access, Client, Container, Objects};
 use ports::Result;
 use tokio::sync::Mutex;
 use types::SandboxId;
+use types::placement::FailureReason::VolumeUnavailable;
 
 use super::{LOG_LINES, tail};
 use crate::{Cause, Driver, Found, Instance, InstanceState, Launch, StartError};
@@ -45,7 +46,7 @@ pub use kubernetes::types::Toleration;
 
 /// For a log: one that is far away is not waited for like an answer.
 const LOG_PATIENCE: Duration = Duration::from_secs(5);
-/// A pod that waits without saying why is asked about after this time.
+/// A pod that waits for what most wait for, or without saying why, is believed and asked after this time.
 const SILENCE: Duration = Duration::from_secs(10);
 /// So many are asked about at a time.
 const ASKED_AT_ONCE: usize = 8;
@@ -90,8 +91,13 @@ impl Pods {
 
     async fn found(&self, pod: Pod) -> Option<Found> {
         let instance = names::instance(&self.config, &pod.metadata)?;
+        let is_new = kubernetes::age(&pod.metadata) < SILENCE;
         let state = match verdict::of(&pod, self.config.handover) {
-            InstanceState::Pending(None) if verdict::waits_in_silence(&pod) => {
+            // Volumes are made after their claims: that one is missing at first is what usually happens.
+            InstanceState::Pending(Some(cause)) if is_new && cause.reason == VolumeUnavailable => {
+                InstanceState::Pending(None)
+            }
+            InstanceState::Pending(None) if !is_new && verdict::waits_in_silence(&pod) => {
                 InstanceState::Pending(self.cause_by_events(&pod).await)
             }
             state => state,
@@ -101,9 +107,6 @@ impl Pods {
 
     /// Of volumes, pods themselves say nothing.
     async fn cause_by_events(&self, pod: &Pod) -> Option<Cause> {
-        if kubernetes::age(&pod.metadata) < SILENCE {
-            return None;
-        }
         let uid = pod.metadata.uid.as_ref()?;
         let events: Objects<Event> = self.client.objects();
         let events = events.list_by_fields(&format!("involvedObject.uid={uid}")).await.ok()?.items;

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::{Pods, names, verdict};
 
 /// What a machine gets beyond a pod's grace to say that it is gone.
-const GOING: Duration = Duration::from_secs(15);
+const GOING: Duration = Duration::from_secs(30);
 const PAUSES: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(1));
 
 impl Pods {
