@@ -19,6 +19,7 @@ work=$(mktemp -d)
 say() { printf '%4d s  %s\n' "$SECONDS" "$*"; }
 end() {
   "$KUBECTL" delete namespace "$namespace" --ignore-not-found --wait --timeout=120s >/dev/null 2>&1 || true
+  docker rmi -f manyhands-test-control:1 manyhands-test-nats:1 manyhands-test-sandbox:1 >/dev/null 2>&1 || true
   rm -rf "$work"
 }
 failed() {
