@@ -37,7 +37,7 @@ pub enum StandardInput {
 }
 
 /// What libraries of this program read from the environment, beside what children inherit.
-const READ_BY_LIBRARIES: [&str; 8] = [
+const READ_BY_LIBRARIES: [&str; 11] = [
     "LOG_LEVEL",
     "NO_COLOR",
     "RUST_BACKTRACE",
@@ -46,6 +46,10 @@ const READ_BY_LIBRARIES: [&str; 8] = [
     "GLIBC_TUNABLES",
     "MALLOC_ARENA_MAX",
     "TOKIO_WORKER_THREADS",
+    // Where the API of Kubernetes is; no keys.
+    "KUBECONFIG",
+    "KUBERNETES_SERVICE_HOST",
+    "KUBERNETES_SERVICE_PORT",
 ];
 
 const PROXIES: [&str; 3] = ["http_proxy", "https_proxy", "all_proxy"];
@@ -138,7 +142,15 @@ mod tests {
     #[test]
     fn only_what_children_inherit_and_libraries_read_is_shown() {
         let shown = |name: &str, value: &str| may_show(name.as_ref(), value.as_ref());
-        for name in ["PATH", "LANG", "JAVA_HOME", "LOG_LEVEL", "OTEL_EXPORTER_OTLP_ENDPOINT"] {
+        for name in [
+            "PATH",
+            "LANG",
+            "JAVA_HOME",
+            "LOG_LEVEL",
+            "OTEL_EXPORTER_OTLP_ENDPOINT",
+            "KUBERNETES_SERVICE_HOST",
+            "KUBECONFIG",
+        ] {
             assert!(shown(name, "1"), "{name}");
         }
         for name in

@@ -75,6 +75,8 @@ enum Command {
     },
     /// Prints the manual page
     Man,
+    #[cfg(feature = "cluster")]
+    Try(client::TryOptions),
     /// Runs a cluster's edge; any number of them serve the same conversations.
     #[cfg(feature = "cluster")]
     Gateway(serve::Options),
@@ -157,6 +159,8 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             let (settings, from) = Told::by_environment()?.store()?;
             moving::export(&options, settings, from)
         }
+        #[cfg(feature = "cluster")]
+        Command::Try(options) => client::try_server(options, Told::for_client()?),
         #[cfg(feature = "cluster")]
         Command::Gateway(options) => {
             if let Some(status) = options.peer.answered() {

@@ -242,7 +242,8 @@ async fn configure(settings: &Settings, files: Descriptors) -> anyhow::Result<Co
     let workspace_path = std::path::absolute(&settings.workspace_path)?;
     let gateway_config = serving::gateway(secret_key, settings, metrics.clone(), files, workspace_path, true);
     let conversations_path = settings.conversations_path.clone();
-    let outbound = Outbound::new(settings.private_addresses.unwrap_or_default());
+    let outbound = Outbound::new(settings.private_addresses.unwrap_or_default())
+        .with_private(settings.private_hosts.clone());
     let worktree_root = settings.conversation_worktree_root.clone();
     let control_config = serving::control(
         &gateway_config,

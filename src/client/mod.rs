@@ -21,6 +21,8 @@ mod start;
 mod stops;
 mod stream;
 mod told;
+#[cfg(feature = "cluster")]
+mod trying;
 mod values;
 mod waiting;
 
@@ -29,6 +31,8 @@ pub use conversations::Options as ConversationsOptions;
 pub use place::data;
 pub use run::Options as RunOptions;
 pub use shells::{Shell, completions, manual};
+#[cfg(feature = "cluster")]
+pub use trying::Options as TryOptions;
 
 use std::io;
 use std::process::ExitCode;
@@ -70,6 +74,13 @@ pub fn conversations(options: ConversationsOptions, told: Told) -> anyhow::Resul
 /// What kept the editor from being served.
 pub fn acp(options: AcpOptions, told: Told) -> anyhow::Result<ExitCode> {
     to_its_end(told, |told| acp::run(options, told))
+}
+
+/// # Errors
+/// What does not work.
+#[cfg(feature = "cluster")]
+pub fn try_server(options: TryOptions, told: Told) -> anyhow::Result<ExitCode> {
+    to_its_end(told, |told| trying::run(options, told))
 }
 
 /// On a runtime of its own; logs go to standard error, and there is little of them unless it is asked for.

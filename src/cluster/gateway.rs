@@ -103,7 +103,8 @@ async fn serve(options: &Options, settings: &Settings, cluster: &settings::Clust
         root: cluster.workspaces_root.clone(),
         patience: cluster.start_patience,
     });
-    let outbound = Outbound::new(settings.private_addresses.unwrap_or(Private::Refused));
+    let outbound = Outbound::new(settings.private_addresses.unwrap_or(Private::Refused))
+        .with_private(settings.private_hosts.clone());
     let budget = cluster.tenant_budget_usd;
     let worktree_root = settings.conversation_worktree_root.clone();
     let webhooks = serving::webhooks(settings)?;

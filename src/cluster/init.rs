@@ -22,6 +22,9 @@ pub struct Options {
     /// Where nats-server keeps its accounts: a folder that lasts, as the server sees it
     #[arg(long, default_value = "/data/accounts")]
     accounts_dir: PathBuf,
+    #[cfg(feature = "kubernetes")]
+    #[command(flatten)]
+    place: super::secrets::Place,
 }
 
 /// Makes what is missing, gives what is there the rights of this release, and says what is where. `cluster` where it is known
@@ -30,34 +33,76 @@ pub struct Options {
 /// # Errors
 /// When a key cannot be made or written, or keys that are needed are gone.
 pub fn run(options: &Options, settings: &Settings, cluster: Option<&Cluster>) -> anyhow::Result<ExitCode> {
+    #[cfg(feature = "kubernetes")]
+    if let Some(release) = options.place.release() {
+        return options.place.with_folder(release, |dir, keep| {
+            make(&Shown::secrets(dir, release), &options.accounts_dir, settings, cluster, keep)
+        });
+    }
     hide_from_git(&options.dir)?;
-    let untold = Untold::begin(&options.dir)?;
-    let mut pieces = folder::make(&options.dir, &options.accounts_dir)?;
+    make(&Shown::folder(&options.dir), &options.accounts_dir, settings, cluster, &mut || Ok(()))
+}
+
+/// A folder of keys, and how what is in it is called.
+pub struct Shown<'a> {
+    pub dir: &'a Path,
+    begins: String,
+}
+
+impl<'a> Shown<'a> {
+    pub fn folder(dir: &'a Path) -> Self {
+        Self { dir, begins: format!("{}/", dir.display()) }
+    }
+
+    #[cfg(feature = "kubernetes")]
+    pub fn secrets(dir: &'a Path, release: &str) -> Self {
+        Self { dir, begins: format!("{release}-") }
+    }
+
+    pub fn name(&self, path: &Path) -> String {
+        format!("{}{}", self.begins, path.strip_prefix(self.dir).unwrap_or(path).display())
+    }
+}
+
+/// `keep` brings what is in the folder to where it is kept: before NATS is told of it, and after.
+fn make(
+    shown: &Shown<'_>,
+    accounts_dir: &Path,
+    settings: &Settings,
+    cluster: Option<&Cluster>,
+    keep: &mut dyn FnMut() -> anyhow::Result<()>,
+) -> anyhow::Result<ExitCode> {
+    let dir = shown.dir;
+    let untold = Untold::begin(dir)?;
+    let mut pieces = folder::make(dir, accounts_dir)?;
     if settings.secret_key.is_none() {
-        pieces.push(text_key(&options.dir, "gateway/secret_key")?);
+        pieces.push(text_key(dir, "gateway/secret_key")?);
     }
     if settings.session_api_keys.is_empty() {
-        pieces.push(text_key(&options.dir, "gateway/session_key")?);
+        pieces.push(text_key(dir, "gateway/session_key")?);
     }
+    let some_are = |state| pieces.iter().any(|piece| piece.state == state);
+    let remains = untold.remains(some_are(State::Renewed))?;
+    keep()?;
     for Piece { path, state } in &pieces {
         let state = match state {
             State::Made => "made",
             State::Kept => "kept",
             State::Renewed => "renewed",
         };
-        println!("{state:<7} {:<45} {}", path.display().to_string(), purpose(path));
+        println!("{state:<7} {:<45} {}", shown.name(path), purpose(path));
     }
-    let some_are = |state| pieces.iter().any(|piece| piece.state == state);
     if some_are(State::Renewed) {
         println!(
             "What was renewed has the rights of this release: copy it to where its part runs elsewhere."
         );
     }
-    if untold.remains(some_are(State::Renewed))? {
-        println!("{}", told(&options.dir, cluster, &untold.path));
+    if remains {
+        println!("{}", told(dir, cluster, &untold.path));
+        keep()?;
     }
     if some_are(State::Made) {
-        println!("{}", advice(&options.dir));
+        println!("{}", advice(&shown.begins));
     }
     if pieces.iter().all(|piece| piece.state == State::Kept) {
         println!("Everything was there: nothing has changed.");
@@ -145,11 +190,10 @@ fn purpose(path: &Path) -> &'static str {
     }
 }
 
-fn advice(dir: &Path) -> String {
-    let dir = dir.display();
+fn advice(begins: &str) -> String {
     format!(
-        "Keep a copy of {dir}/operator and {dir}/gateway/secret_key in a safe place: without the first nobody can be \
-         taken out again, without the second stored secrets cannot be opened. {dir}/operator may be moved away now."
+        "Keep a copy of {begins}operator and {begins}gateway/secret_key in a safe place: without the first nobody can be \
+         taken out again, without the second stored secrets cannot be opened. {begins}operator may be moved away now."
     )
 }
 
@@ -158,7 +202,18 @@ mod tests {
     use std::collections::BTreeMap;
     use std::process::Command;
 
+    use clap::Parser;
+
     use super::*;
+
+    fn at(dir: PathBuf) -> Options {
+        #[derive(Parser)]
+        struct Line {
+            #[command(flatten)]
+            options: Options,
+        }
+        Line::parse_from(["init".into(), "--dir".into(), dir.into_os_string()]).options
+    }
 
     #[test]
     fn git_sees_nothing_of_the_keys() {
@@ -168,7 +223,7 @@ mod tests {
             String::from_utf8(ran.stdout).unwrap()
         };
         git(&["init", "-q"]);
-        let options = Options { dir: checkout.path().join("keys"), accounts_dir: "/data/accounts".into() };
+        let options = at(checkout.path().join("keys"));
         let settings = Settings::from_source(&crate::settings::load(BTreeMap::new()).unwrap()).unwrap();
         run(&options, &settings, None).unwrap();
         assert!(options.dir.join("gateway/secret_key").exists());
@@ -195,8 +250,7 @@ mod tests {
         let named = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         let set = BTreeMap::from([named("OH_SECRET_KEY", "s"), named("OH_SESSION_API_KEYS_0", "k")]);
         for (name, environment, texts) in [("set", set, 0), ("unset", BTreeMap::new(), 2)] {
-            let options =
-                Options { dir: folder.path().join(name), accounts_dir: PathBuf::from("/data/accounts") };
+            let options = at(folder.path().join(name));
             let settings = Settings::from_source(&crate::settings::load(environment).unwrap()).unwrap();
             run(&options, &settings, None).unwrap();
             let made =

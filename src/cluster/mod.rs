@@ -8,6 +8,8 @@ mod listener;
 pub mod moving;
 pub mod pods;
 pub mod revoke;
+#[cfg(feature = "kubernetes")]
+mod secrets;
 pub mod settings;
 pub mod supervisor;
 mod trial;

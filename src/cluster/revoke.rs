@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use credentials::{Part, Revocation, UPDATE_SUBJECT, Who};
 
+use super::init::Shown;
 use super::settings::Cluster;
 
 #[derive(clap::Args)]
@@ -17,6 +18,9 @@ pub struct Options {
     /// that leaked, or with their token alone
     #[arg(required = true)]
     who: Vec<String>,
+    #[cfg(feature = "kubernetes")]
+    #[command(flatten)]
+    place: super::secrets::Place,
 }
 
 /// Writes down what is taken back, makes new keys, and has NATS close the connections of the old ones.
@@ -25,11 +29,28 @@ pub struct Options {
 /// The keys or files cannot be used; or NATS could not be told, which the same command again makes up for.
 pub fn run(options: &Options, cluster: &Cluster) -> anyhow::Result<ExitCode> {
     let who: Vec<_> = options.who.iter().map(|text| named(text)).collect();
-    let revocation = credentials::revoke(&options.dir, &who)?;
-    for path in &revocation.files {
-        println!("wrote {}", path.display());
+    #[cfg(feature = "kubernetes")]
+    if let Some(release) = options.place.release() {
+        return options
+            .place
+            .with_folder(release, |dir, keep| take_back(&Shown::secrets(dir, release), cluster, &who, keep));
     }
-    tell(&options.dir, cluster, &revocation).context(
+    take_back(&Shown::folder(&options.dir), cluster, &who, &mut || Ok(()))
+}
+
+/// `keep` brings what is in the folder to where it is kept: before NATS is told of it, and after.
+fn take_back(
+    shown: &Shown<'_>,
+    cluster: &Cluster,
+    who: &[Who],
+    keep: &mut dyn FnMut() -> anyhow::Result<()>,
+) -> anyhow::Result<ExitCode> {
+    let revocation = credentials::revoke(shown.dir, who)?;
+    keep()?;
+    for path in &revocation.files {
+        println!("wrote {}", shown.name(path));
+    }
+    tell(shown.dir, cluster, &revocation).context(
         "all is written down, but NATS does not know of it: give the same command again when it can be reached",
     )?;
     println!("NATS lets in no more what was taken back, and has closed its connections.");
@@ -37,6 +58,7 @@ pub fn run(options: &Options, cluster: &Cluster) -> anyhow::Result<ExitCode> {
         println!("{}", advice(*part));
     }
     revocation.sent()?;
+    keep()?;
     Ok(ExitCode::SUCCESS)
 }
 

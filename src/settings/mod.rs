@@ -19,7 +19,7 @@ use std::time::Duration;
 use anyhow::Context;
 use control::webhooks::Hook;
 use embedded::Fsync;
-use outbound::Private;
+use outbound::{Host, Private};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use worker::services::{CATALOGUE, ExtensionConfig, PublicSource};
@@ -72,6 +72,8 @@ pub struct Settings {
     pub max_concurrent_runs: usize,
     /// `None`: one process calls them, and a cluster does not.
     pub private_addresses: Option<Private>,
+    /// Those that may be on a private address in any case.
+    pub private_hosts: Vec<Host>,
     /// `None`: there is no editor in the browser.
     pub editor: Option<Editor>,
     /// Whether it waits to be told its settings, and who may tell them: see [`gateway::dormant`].
@@ -123,6 +125,7 @@ impl Settings {
                 .unwrap_or(worker::Config::CONCURRENT_RUNS),
             editor: editor(source)?,
             private_addresses: private_addresses(source)?,
+            private_hosts: private_hosts(source)?,
             init: init(source)?,
             extensions: extensions(source)?,
             webhooks: webhooks::read(source)?,
@@ -291,6 +294,12 @@ fn private_addresses(source: &Source) -> Result<Option<Private>, Invalid> {
     Ok(said.or(by_older_name).map(of))
 }
 
+fn private_hosts(source: &Source) -> Result<Vec<Host>, Invalid> {
+    let named = source.list("private_hosts")?;
+    let hosts = named.iter().map(|text| Host::parse(text)).collect::<Option<_>>();
+    hosts.ok_or_else(|| Invalid::new("private_hosts", "must be hosts: `name` or `name:port`"))
+}
+
 /// The bounds of a setting fit in a `usize`.
 pub fn count(number: Option<u64>) -> Option<usize> {
     number.map(|number| usize::try_from(number).unwrap_or(usize::MAX))
@@ -398,6 +407,13 @@ mod tests {
             settings(&[("SESSION_API_KEY", "old"), ("OH_SESSION_API_KEYS_0", "new")], json!({})).unwrap();
         assert_eq!(both.session_api_keys.len(), 1);
         assert_eq!(both.session_api_keys[0].expose_secret(), "new");
+    }
+
+    #[test]
+    fn private_hosts_are_hosts() {
+        let said = |value| settings(&[("OH_PRIVATE_HOSTS_0", value)], json!({}));
+        assert_eq!(said("models.svc:8000").unwrap().private_hosts.len(), 1);
+        assert!(said("http://models.svc/v1").err().unwrap().to_string().contains("OH_PRIVATE_HOSTS"));
     }
 
     #[test]

@@ -284,10 +284,17 @@ pub const SECTIONS: &[Section] = &[
                  their machines, are never called.",
             ),
             setting(
+                "private_hosts",
+                List,
+                "none",
+                "Hosts that may be on a private address where others may not: `name` or `name:port`, such as \
+                 `vllm.models.svc.cluster.local:8000`. It counts for what the server itself calls.",
+            ),
+            setting(
                 "allow_private_model_hosts",
                 Flag,
                 "none",
-                "The older name of the one above: `true` is `allow`, `false` is `refuse`.",
+                "The older name of `OH_PRIVATE_ADDRESSES`: `true` is `allow`, `false` is `refuse`.",
             ),
             setting(
                 "persistence_dir",

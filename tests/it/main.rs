@@ -7,6 +7,7 @@ mod architecture;
 mod branches;
 #[cfg(feature = "cluster")]
 mod chaos;
+mod chart;
 mod client;
 #[cfg(feature = "cluster")]
 mod compose;

@@ -3,6 +3,7 @@
 #   cluster.sh build    builds the programs into the cache, where they are missing (some 10 minutes of two cores, 3 GB meanwhile)
 #   cluster.sh start    the same, starts the cluster where it does not run, and prints the path of a file for KUBECONFIG
 #   cluster.sh stop     ends what it has started and removes what that has made: pods' containers, rules of the firewall, files
+#   cluster.sh users    names the file that whoever uses it for a while holds a shared lock on: meanwhile it is not ended
 #   cluster.sh cached   whether the programs are there
 # As root on Debian or a relative of it, with a C compiler and Python. Pods are on Docker's bridge, so they reach this machine by the bridge's
 # address, and services through kube-proxy, also by their names. Volumes are folders below /tmp/hostpath_pv (class `standard`).
@@ -90,11 +91,12 @@ launch() {
 
 # run_as NAME COMMAND…
 run_as() {
-  "${@:2}" > "$state/$1.log" 2>&1 8>&- &
+  "${@:2}" > "$state/$1.log" 2>&1 7>&- 8>&- &
   identity_of $! > "$state/$1.started"
 }
 
 stop() {
+  [ -d "$state" ] || return 0
   local program pid waited
   # Those that would begin pods anew go first; the node last, as it unmounts what its pods have had.
   for program in dns kube-proxy kube-scheduler kube-controller-manager kubelet kube-apiserver etcd; do
@@ -220,12 +222,18 @@ await() {
   return 1
 }
 
+users=$cache/.kubernetes-users
+mkdir -p "$folder"
 case ${1:-start} in
   cached) is_cached; exit ;;
+  users) echo "$users"; exit ;;
   build | start | stop) ;;
-  *) sed -n '2,10s/^# \{0,1\}//p' "$(basename "${BASH_SOURCE[0]}")" >&2; exit 64 ;;
+  *) sed -n '2,11s/^# \{0,1\}//p' "$(basename "${BASH_SOURCE[0]}")" >&2; exit 64 ;;
 esac
-mkdir -p "$folder"
 exec 8>"$cache/.kubernetes-cluster-lock"
 flock 8
+if [ "${1:-start}" = stop ]; then
+  exec 7>"$users"
+  flock --nonblock 7 || { say "others use the cluster: it goes on"; exit 0; }
+fi
 "${1:-start}"

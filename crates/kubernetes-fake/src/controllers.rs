@@ -12,6 +12,7 @@ use crate::cluster::{Cluster, Key, State};
 use crate::pods::handle::Hook;
 use crate::pods::{claims, kubelet, nodes, scheduler};
 use crate::value::{Look, object};
+use crate::workloads;
 
 /// Looks at everything after each change.
 pub async fn run(cluster: Arc<Cluster>, hook: Arc<Mutex<Option<Hook>>>) {
@@ -19,12 +20,13 @@ pub async fn run(cluster: Arc<Cluster>, hook: Arc<Mutex<Option<Hook>>>) {
     let mut detaching = HashSet::new();
     loop {
         changes.borrow_and_update();
+        workloads::look(&cluster);
         claims::look(&cluster);
         scheduler::look(&cluster);
         nodes::collect(&cluster);
         kubelet::look(&cluster, &hook);
         cluster.with(|state| {
-            collect(state, &cluster);
+            collect(state);
             namespaces(state, &cluster);
             quota::tell(state, &cluster);
         });
@@ -49,7 +51,7 @@ fn forget(cluster: &Arc<Cluster>, detaching: &mut HashSet<String>) {
 }
 
 /// Removes what no owner is left of, and lets owners go whose dependents are gone.
-fn collect(state: &mut State, cluster: &Cluster) {
+fn collect(state: &mut State) {
     let uids: HashSet<(String, String)> = state
         .all()
         .map(|(key, object)| (key.namespace.clone(), object.text("/metadata/uid").to_owned()))
@@ -98,7 +100,6 @@ fn collect(state: &mut State, cluster: &Cluster) {
             delete::finish(state, &key);
         }
     }
-    let _ = cluster;
 }
 
 fn dependents(state: &State, namespace: &str, uid: &str) -> Vec<Key> {

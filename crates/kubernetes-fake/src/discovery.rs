@@ -104,6 +104,10 @@ fn document(cluster: &Cluster, path: &str) -> Value {
     json!({ "openapi": "3.0.0", "info": { "title": "Kubernetes", "version": VERSION }, "paths": paths })
 }
 
+/// What `kubectl get all` shows.
+const IN_ALL: [&str; 8] =
+    ["pods", "services", "deployments", "replicasets", "statefulsets", "daemonsets", "jobs", "cronjobs"];
+
 const VERBS: [&str; 8] = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
 
 fn resources(cluster: &Cluster, group: &str, version: &str) -> Value {
@@ -144,6 +148,7 @@ fn resource(kind: &Kind) -> Value {
         "kind": kind.kind,
         "verbs": VERBS,
         "shortNames": kind.short,
+        "categories": if IN_ALL.contains(&kind.plural) { &["all"][..] } else { &[] },
     })
 }
 

@@ -21,6 +21,7 @@ mod server;
 pub mod settings;
 pub mod status;
 mod value;
+mod workloads;
 
 pub use faults::{Away, Fault};
 pub use pods::Pod;

@@ -150,11 +150,8 @@ impl Status {
         Self::new(405, "MethodNotAllowed", "the server does not allow this method on the requested resource")
     }
 
-    pub fn unsupported_media_type(known: &str) -> Self {
-        let message = format!(
-            "the body of the request was in an unknown format - accepted media types include: {known}"
-        );
-        Self::new(415, "UnsupportedMediaType", message)
+    pub fn unsupported_media_type() -> Self {
+        Self::new(415, "UnsupportedMediaType", "415: Unsupported Media Type")
     }
 
     /// The version is not known any more; the newest one that is not is the other.
@@ -193,9 +190,12 @@ impl Status {
             "metadata": {},
             "status": "Failure",
             "message": self.message,
-            "reason": self.reason,
             "code": self.code,
         });
+        // What nobody has foreseen has no reason.
+        if !self.reason.is_empty() {
+            body["reason"] = self.reason.into();
+        }
         if !self.details.is_null() {
             body["details"] = self.details.clone();
         }

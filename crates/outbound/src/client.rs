@@ -8,6 +8,7 @@ use std::time::Duration;
 use reqwest::redirect::Policy;
 use reqwest::{Client, ClientBuilder, Url};
 
+use crate::hosts::Host;
 use crate::resolver::Resolver;
 use crate::rule::{Private, Refused};
 
@@ -22,12 +23,16 @@ pub struct Outbound(Arc<Inner>);
 
 struct Inner {
     private: Private,
+    /// Those that may be private all the same.
+    hosts: Vec<Host>,
     /// Connections that are kept to one host.
     idle: usize,
     plain: OnceLock<Client>,
     tls: OnceLock<Client>,
     /// The one that calls public addresses alone.
     public: OnceLock<Outbound>,
+    /// The one that calls `hosts`.
+    named: OnceLock<Outbound>,
 }
 
 impl Default for Outbound {
@@ -48,18 +53,25 @@ pub enum Error {
 impl Outbound {
     #[must_use]
     pub fn new(private: Private) -> Self {
-        Self::with(private, IDLE_CONNECTIONS_PER_HOST)
+        Self::with(private, Vec::new(), IDLE_CONNECTIONS_PER_HOST)
     }
 
-    fn with(private: Private, idle: usize) -> Self {
-        let (plain, tls, public) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
-        Self(Arc::new(Inner { private, idle, plain, tls, public }))
+    /// The same, but that these may be on a private address in any case.
+    #[must_use]
+    pub fn with_private(&self, hosts: Vec<Host>) -> Self {
+        Self::with(self.0.private, hosts, self.0.idle)
+    }
+
+    fn with(private: Private, hosts: Vec<Host>, idle: usize) -> Self {
+        let (plain, tls, public, named) =
+            (OnceLock::new(), OnceLock::new(), OnceLock::new(), OnceLock::new());
+        Self(Arc::new(Inner { private, hosts, idle, plain, tls, public, named }))
     }
 
     /// The same, but no connection stays open for a next call: for who calls, as often as strangers like, what they name.
     #[must_use]
     pub fn without_idle(&self) -> Self {
-        Self::with(self.0.private, 0)
+        Self::with(self.0.private, self.0.hosts.clone(), 0)
     }
 
     /// For addresses that the server at `from` has named, and not its user: they are private only where its own is. A server
@@ -68,7 +80,9 @@ impl Outbound {
     pub fn named_by(&self, from: Option<IpAddr>) -> Self {
         match is_near(from) {
             true => self.clone(),
-            false => self.0.public.get_or_init(|| Self::with(Private::Refused, self.0.idle)).clone(),
+            false => {
+                self.0.public.get_or_init(|| Self::with(Private::Refused, Vec::new(), self.0.idle)).clone()
+            }
         }
     }
 
@@ -84,6 +98,10 @@ impl Outbound {
     /// # Errors
     /// Where the URL may not be called, or no client can be made.
     pub fn client(&self, url: &Url) -> Result<&Client, Error> {
+        if self.0.hosts.iter().any(|host| host.is_of(url)) {
+            let named = || Self::with(Private::Allowed, Vec::new(), self.0.idle);
+            return self.0.named.get_or_init(named).client(url);
+        }
         self.0.private.check(url)?;
         match url.scheme() {
             "https" => self.cached(&self.0.tls, |builder| builder),
@@ -145,6 +163,35 @@ mod tests {
         }
         let strict = Outbound::new(Private::Refused);
         assert!(strict.named_by(Some("127.0.0.1".parse().unwrap())).client(&here).is_err());
+    }
+
+    #[tokio::test]
+    async fn a_host_that_the_operator_has_named_may_be_private_and_no_other() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        tokio::spawn(async move {
+            loop {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                assert!(stream.read(&mut [0; 1_024]).await.unwrap() > 0);
+                stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await.unwrap();
+            }
+        });
+        let url = |host: &str| Url::parse(&format!("http://{host}:{port}/")).unwrap();
+        let named = vec![Host::parse(&format!("localhost:{port}")).unwrap()];
+        let outbound = Outbound::new(Private::Refused).with_private(named).without_idle();
+        let called = outbound.client(&url("localhost")).unwrap().get(url("localhost")).send().await.unwrap();
+        assert_eq!(called.text().await.unwrap(), "ok");
+        assert!(matches!(outbound.client(&url("127.0.0.1")), Err(Error::Refused(Refused::Private))));
+        let elsewhere = Url::parse("http://localhost:9/").unwrap();
+        let refused = outbound.client(&elsewhere).unwrap().get(elsewhere.clone()).send().await.unwrap_err();
+        assert_eq!(cause_of_refusal(&refused), Some(Refused::Private), "another port");
+        let metadata = vec![Host::parse("169.254.169.254").unwrap()];
+        let never = Outbound::new(Private::Refused).with_private(metadata);
+        let metadata = Url::parse("http://169.254.169.254/").unwrap();
+        assert!(matches!(never.client(&metadata), Err(Error::Refused(Refused::Metadata))));
+        let by_a_stranger = outbound.named_by(Some("1.1.1.1".parse().unwrap()));
+        let refused = by_a_stranger.client(&url("localhost")).unwrap().get(url("localhost")).send().await;
+        assert_eq!(cause_of_refusal(&refused.unwrap_err()), Some(Refused::Private));
     }
 
     #[test]

@@ -7,7 +7,7 @@
 //! | where a URL leads | is called |
 //! | --- | --- |
 //! | link-local addresses, and those at which clouds describe a machine | never |
-//! | the machine itself and its own network | where [`Private::Allowed`] |
+//! | the machine itself and its own network | where [`Private::Allowed`], or for a [`Host`] that the operator has named |
 //! | everything else | yes |
 //!
 //! What a server names itself, and not its user, is a server's wish: it is private only where the server's own address is
@@ -25,9 +25,11 @@ mod client;
 #[cfg(test)]
 mod fuzz;
 mod headers;
+mod hosts;
 mod resolver;
 mod rule;
 
 pub use client::{Error, Outbound, cause_of_refusal};
 pub use headers::{BadHeaders, MOST_HEADERS, add_headers};
+pub use hosts::Host;
 pub use rule::{Private, Refused};

@@ -17,7 +17,9 @@ pub enum Private {
 pub enum Refused {
     #[error("is not an http or https URL")]
     Scheme,
-    #[error("leads to a private address, which is called only where OH_PRIVATE_ADDRESSES is `allow`")]
+    #[error(
+        "leads to a private address, which is called only where OH_PRIVATE_ADDRESSES is `allow` or OH_PRIVATE_HOSTS names it"
+    )]
     Private,
     #[error("leads to an address at which a cloud describes its machines, which is never called")]
     Metadata,

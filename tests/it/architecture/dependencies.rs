@@ -58,6 +58,7 @@ const USES: [(&str, &[&str]); 27] = [
             "embedded",
             "nats",
             "credentials",
+            "kubernetes",
             "ports",
             "types",
             "vault",

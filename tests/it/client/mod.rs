@@ -6,6 +6,8 @@ mod conversations;
 mod help;
 mod run;
 mod stopping;
+#[cfg(feature = "cluster")]
+mod trying;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};

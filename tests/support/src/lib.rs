@@ -24,7 +24,7 @@ mod unprivileged;
 use std::panic::Location;
 use std::time::Duration;
 
-pub use may_skip::may_skip;
+pub use may_skip::{left_out, may_skip};
 use tokio::time::Instant;
 pub use unprivileged::passes_unprivileged;
 

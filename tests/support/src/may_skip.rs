@@ -13,6 +13,14 @@ pub fn may_skip(test: &str, reason: &str) {
         env::var("MANYHANDS_MAY_SKIP").is_ok_and(|value| value == "1"),
         "{test} cannot run here: {reason}. MANYHANDS_MAY_SKIP=1 leaves it out",
     );
+    left_out(test, reason);
+}
+
+/// Says so, also in the list that `./test` prints at its end.
+///
+/// # Panics
+/// If that list cannot be written.
+pub fn left_out(test: &str, reason: &str) {
     println!("left out: {test}: {reason}");
     if let Ok(list) = env::var("MANYHANDS_LEFT_OUT") {
         let mut list =

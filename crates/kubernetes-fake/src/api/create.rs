@@ -30,7 +30,7 @@ pub fn create(
 ) -> Result<Arc<Value>, Status> {
     is_of(target, &mut object)?;
     if object.has("/metadata/resourceVersion") && !object.text("/metadata/resourceVersion").is_empty() {
-        return Err(Status::internal("resourceVersion should not be set on objects to be created"));
+        return Err(Status::new(500, "", "resourceVersion should not be set on objects to be created"));
     }
     let prefix = object.text("/metadata/generateName").to_owned();
     if object.text("/metadata/name").is_empty() && prefix.is_empty() {

@@ -60,13 +60,23 @@ fn with_query(request: &Request) -> Value {
 }
 
 fn preconditions(target: &Target, found: &Value, options: &Value) -> Result<(), Status> {
-    for (field, word) in [("uid", "UID"), ("resourceVersion", "ResourceVersion")] {
+    for (field, word, end) in
+        [("uid", "UID", "deleted and then recreated"), ("resourceVersion", "ResourceVersion", "modified")]
+    {
         let wanted = options.text(&format!("/preconditions/{field}"));
         let is = found.text(&format!("/metadata/{field}"));
         if !wanted.is_empty() && wanted != is {
-            let why =
-                format!("Precondition failed: {word} in precondition: {wanted}, {word} in object meta: {is}");
-            return Err(Status::conflict(&target.kind, &target.name, &why));
+            let why = format!(
+                "the {word} in the precondition ({wanted}) does not match the {word} in record ({is}). The object might have been {end}"
+            );
+            let mut status = Status::conflict(&target.kind, &target.name, &why);
+            // It says the kind here, where all others say the resource.
+            let qualified = format!("{} {:?}", target.kind.qualified(), target.name);
+            let of =
+                if target.kind.group.is_empty() { String::new() } else { format!(".{}", target.kind.group) };
+            let said = format!("{}{of} {:?}", target.kind.kind, target.name);
+            status.message = status.message.replacen(&qualified, &said, 1).into();
+            return Err(status);
         }
     }
     Ok(())

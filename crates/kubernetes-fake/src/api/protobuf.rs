@@ -50,6 +50,7 @@ const SECRET: Fields = &[
     (5, "immutable", Flag),
 ];
 const CONFIG: Fields = &[(1, "metadata", Message(META)), (2, "data", Pairs(&Text)), (4, "immutable", Flag)];
+const NAMED: Fields = &[(1, "metadata", Message(META))];
 const ATTRIBUTES: Fields = &[
     (1, "namespace", Text),
     (2, "verb", Text),
@@ -76,6 +77,7 @@ fn fields_of(kind: &str) -> Option<Fields> {
     Some(match kind {
         "Secret" => SECRET,
         "ConfigMap" => CONFIG,
+        "Namespace" | "ServiceAccount" => NAMED,
         "SelfSubjectAccessReview" => REVIEW,
         "DeleteOptions" => OPTIONS,
         _ => return None,

@@ -47,9 +47,7 @@ impl Request {
     /// 415 and 400.
     pub fn json(&self) -> Result<Value, Status> {
         let kind = self.content_type.split(';').next().unwrap_or_default().trim();
-        let unknown = || {
-            Status::unsupported_media_type(&format!("application/json, application/yaml, {}", protobuf::TYPE))
-        };
+        let unknown = Status::unsupported_media_type;
         match kind {
             "application/json" | "application/yaml" | "" => parse(&self.body),
             protobuf::TYPE => protobuf::object(&self.body).ok_or_else(unknown),

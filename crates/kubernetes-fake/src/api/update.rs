@@ -37,8 +37,6 @@ fn current(state: &State, target: &Target) -> Result<Arc<Value>, Status> {
     state.get(&target.key()).cloned().ok_or_else(|| Status::not_found(&target.kind, &target.name))
 }
 
-const PATCHES: &str = "application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json, application/apply-patch+yaml";
-
 /// Whether it was not there before, and what it is now.
 pub fn patch(
     state: &mut State,
@@ -62,7 +60,7 @@ pub fn patch(
             Status::new(422, "Invalid", "the server rejected our request due to an error in our request")
                 .with_causes(&[cause])
         })?,
-        _ => return Err(Status::unsupported_media_type(PATCHES)),
+        _ => return Err(Status::unsupported_media_type()),
     }
     if new.text("/metadata/name") != target.name {
         let causes = [Cause::invalid("metadata.name", new.at("/metadata/name"), "field is immutable")];

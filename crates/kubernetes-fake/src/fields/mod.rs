@@ -3,6 +3,7 @@
 pub mod defaults;
 pub mod immutable;
 pub mod names;
+mod networks;
 pub mod pods;
 pub mod quantity;
 pub mod selectors;

@@ -37,7 +37,10 @@ pub fn check(path: &str, spec: &Value, causes: &mut Vec<Cause>) {
             &["Always", "OnFailure", "Never"],
         ));
     }
-    if spec.at("/dnsPolicy") == "None" && spec.list("/dnsConfig/nameservers").is_empty() {
+    if spec.at("/dnsPolicy") == "None" && !spec.has("/dnsConfig") {
+        let why = "must provide `dnsConfig` when `dnsPolicy` is None";
+        causes.push(Cause::required(format!("{path}.dnsConfig"), why));
+    } else if spec.at("/dnsPolicy") == "None" && spec.list("/dnsConfig/nameservers").is_empty() {
         let why = "must provide at least one DNS nameserver when `dnsPolicy` is None";
         causes.push(Cause::required(format!("{path}.dnsConfig.nameservers"), why));
     }

@@ -1,11 +1,11 @@
 //! What objects must say.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::{names, pods, quantity};
+use super::{names, networks, pods, quantity};
 use crate::kinds::Kind;
 use crate::status::{Cause, Status};
-use crate::value::Look;
+use crate::value::{Look, set};
 
 /// # Errors
 /// 422 with everything that is wrong.
@@ -20,15 +20,13 @@ pub fn check(kind: &Kind, object: &Value) -> Result<(), Status> {
         ("apps", "deployments" | "statefulsets" | "daemonsets" | "replicasets") => {
             workload(object, &mut causes)
         }
+        ("networking.k8s.io", "networkpolicies") => networks::check(object, &mut causes),
         ("batch", "jobs") => {
             pods::check("spec.template.spec", object.at("/spec/template/spec"), &mut causes);
             let policy = object.at("/spec/template/spec/restartPolicy");
             if policy == "Always" {
-                causes.push(Cause::unsupported(
-                    "spec.template.spec.restartPolicy",
-                    policy,
-                    &["OnFailure", "Never"],
-                ));
+                let why = "valid values: \"OnFailure\", \"Never\"";
+                causes.push(Cause::required("spec.template.spec.restartPolicy", why));
             }
         }
         ("rbac.authorization.k8s.io", "rolebindings" | "clusterrolebindings")
@@ -121,7 +119,18 @@ fn service(object: &Value, causes: &mut Vec<Cause>) {
 }
 
 fn workload(object: &Value, causes: &mut Vec<Cause>) {
-    pods::check("spec.template.spec", object.at("/spec/template/spec"), causes);
+    // Claims by templates are volumes, too.
+    let claims = object.list("/spec/volumeClaimTemplates").iter().map(|claim| claim.text("/metadata/name"));
+    let mut spec = object.at("/spec/template/spec").clone();
+    let mut volumes = spec.list("/volumes").to_vec();
+    for claim in claims {
+        volumes.retain(|volume| volume["name"] != claim);
+        volumes.push(json!({ "name": claim, "emptyDir": {} }));
+    }
+    if !volumes.is_empty() {
+        set(&mut spec, &["volumes"], volumes);
+    }
+    pods::check("spec.template.spec", &spec, causes);
     let wanted = object.at("/spec/selector/matchLabels");
     let labels = object.at("/spec/template/metadata/labels");
     names::labels("spec.template.metadata.labels", labels, causes);

@@ -1,5 +1,6 @@
 //! Begins pods that are on a node, ends those that are deleted, and says what has become of them.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -37,7 +38,7 @@ pub fn look(cluster: &Arc<Cluster>, hook: &Arc<Mutex<Option<Hook>>>) {
         }
     }
     // What the API has forgotten goes on until its node ends it.
-    let uids: Vec<&str> = pods.iter().map(|(_, pod)| pod.text("/metadata/uid")).collect();
+    let uids: HashSet<&str> = pods.iter().map(|(_, pod)| pod.text("/metadata/uid")).collect();
     let forgotten: Vec<Arc<Live>> =
         cluster.live.lock().values().filter(|live| !uids.contains(&live.uid.as_str())).cloned().collect();
     for live in forgotten.into_iter().filter(|live| !lost.contains(&live.node)) {

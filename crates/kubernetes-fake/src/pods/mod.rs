@@ -10,3 +10,4 @@ pub mod scheduler;
 mod status;
 
 pub use handle::Pod;
+pub use status::event;

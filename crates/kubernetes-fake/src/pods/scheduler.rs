@@ -14,13 +14,14 @@ use crate::value::{Look, now, set, set_condition};
 pub fn look(cluster: &Arc<Cluster>) {
     let pods = cluster.kind("", "pods");
     let waiting = cluster.with(|state| state.of(&pods, ""));
+    let mut used = used(&waiting);
     let is_waiting =
         |pod: &Value| pod.text("/spec/nodeName").is_empty() && !pod.has("/metadata/deletionTimestamp");
     for (key, pod) in waiting.into_iter().filter(|(_, pod)| is_waiting(pod)) {
         if pod.text("/spec/schedulerName") != "default-scheduler" {
             continue;
         }
-        let why = cluster.with(|state| place(state, cluster, &key));
+        let why = cluster.with(|state| place(state, cluster, &key, &mut used));
         if let Some(why) = why {
             status::event(cluster, &pod, "Warning", "FailedScheduling", &why);
         }
@@ -28,16 +29,17 @@ pub fn look(cluster: &Arc<Cluster>) {
 }
 
 /// A sentence that is new about a pod for which there is no place.
-fn place(state: &mut State, cluster: &Cluster, key: &Key) -> Option<String> {
+fn place(state: &mut State, cluster: &Cluster, key: &Key, used: &mut UsedOf) -> Option<String> {
     let pod = state.get(key)?.clone();
     let gates = pod.list("/spec/schedulingGates");
     let found = if gates.is_empty() {
-        choose(state, cluster, key, &pod).map_err(|why| ("Unschedulable", why))
+        choose(state, cluster, key, &pod, used).map_err(|why| ("Unschedulable", why))
     } else {
         Err(("SchedulingGated", "Scheduling is blocked due to non-empty scheduling gates".to_owned()))
     };
     let (reason, why) = match found {
         Ok(node) => {
+            used.entry(node.clone()).or_default().add(&pod);
             state.change(key, |pod| {
                 set(pod, &["spec", "nodeName"], node);
                 let condition =
@@ -68,7 +70,38 @@ fn place(state: &mut State, cluster: &Cluster, key: &Key) -> Option<String> {
     Some(why)
 }
 
-fn choose(state: &State, cluster: &Cluster, key: &Key, pod: &Value) -> Result<String, String> {
+/// What of a node its pods have.
+#[derive(Clone, Copy, Default)]
+struct Used {
+    pods: usize,
+    amounts: [i128; 3],
+}
+
+type UsedOf = BTreeMap<String, Used>;
+
+const AMOUNTS: [&str; 3] = ["cpu", "memory", "ephemeral-storage"];
+
+impl Used {
+    fn add(&mut self, pod: &Value) {
+        self.pods += 1;
+        for (sum, what) in self.amounts.iter_mut().zip(AMOUNTS) {
+            *sum += pod_amount(pod, "requests", what);
+        }
+    }
+}
+
+fn used(pods: &[(Key, Arc<Value>)]) -> UsedOf {
+    let mut used = UsedOf::new();
+    for (_, pod) in pods {
+        let node = pod.text("/spec/nodeName");
+        if !node.is_empty() && !["Succeeded", "Failed"].contains(&pod.text("/status/phase")) {
+            used.entry(node.to_owned()).or_default().add(pod);
+        }
+    }
+    used
+}
+
+fn choose(state: &State, cluster: &Cluster, key: &Key, pod: &Value, used: &UsedOf) -> Result<String, String> {
     let nodes = state.of(&cluster.kind("", "nodes"), "");
     let all = nodes.len();
     if let Some(why) = claims(state, cluster, key, pod) {
@@ -76,7 +109,7 @@ fn choose(state: &State, cluster: &Cluster, key: &Key, pod: &Value) -> Result<St
     }
     let mut reasons: BTreeMap<String, usize> = BTreeMap::new();
     for (node, object) in &nodes {
-        let refused = refusals(state, cluster, pod, &node.name, object);
+        let refused = refusals(pod, object, used.get(&node.name).copied().unwrap_or_default());
         if refused.is_empty() {
             return Ok(node.name.clone());
         }
@@ -130,7 +163,7 @@ fn users(state: &State, cluster: &Cluster, namespace: &str, claim: &str) -> Vec<
     pods.into_iter().filter(|(_, pod)| uses(pod)).map(|(key, _)| key.name).collect()
 }
 
-fn refusals(state: &State, cluster: &Cluster, pod: &Value, name: &str, node: &Value) -> Vec<String> {
+fn refusals(pod: &Value, node: &Value, used: Used) -> Vec<String> {
     let mut reasons = Vec::new();
     let ready =
         node.list("/status/conditions").iter().any(|it| it["type"] == "Ready" && it["status"] == "True");
@@ -150,23 +183,15 @@ fn refusals(state: &State, cluster: &Cluster, pod: &Value, name: &str, node: &Va
     if wanted.iter().any(|(label, value)| node.at("/metadata/labels")[label] != *value) {
         reasons.push("node(s) didn't match Pod's node affinity/selector".to_owned());
     }
-    let there: Vec<Arc<Value>> = state
-        .of(&cluster.kind("", "pods"), "")
-        .into_iter()
-        .map(|(_, pod)| pod)
-        .filter(|pod| pod.text("/spec/nodeName") == name)
-        .filter(|pod| !["Succeeded", "Failed"].contains(&pod.text("/status/phase")))
-        .collect();
-    for what in ["cpu", "memory", "ephemeral-storage"] {
+    for (sum, what) in used.amounts.into_iter().zip(AMOUNTS) {
         let Some(room) = milli(node.at(&format!("/status/allocatable/{what}"))) else { continue };
-        let used: i128 = there.iter().map(|pod| pod_amount(pod, "requests", what)).sum();
         let more = pod_amount(pod, "requests", what);
-        if more > 0 && used + more > room {
+        if more > 0 && sum + more > room {
             reasons.push(format!("Insufficient {what}"));
         }
     }
     let most = milli(node.at("/status/allocatable/pods")).unwrap_or_default() / 1000;
-    if there.len() as i128 >= most {
+    if used.pods as i128 >= most {
         reasons.push("Too many pods".to_owned());
     }
     reasons

@@ -3,12 +3,20 @@
 use manyhands_kubernetes_fake::Server;
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
+use testing::within;
+
+use crate::real::Real;
 
 pub struct Client {
     pub server: Server,
+    url: String,
     http: reqwest::Client,
     token: String,
+    _real: Option<Real>,
 }
+
+/// With a real cluster.
+pub const PATIENT: std::time::Duration = std::time::Duration::from_secs(120);
 
 pub const NAMESPACE: &str = "sandboxes";
 
@@ -23,12 +31,41 @@ impl Client {
     pub fn of(server: Server) -> Self {
         server.namespace(NAMESPACE, json!({}));
         let token = server.admin_token();
-        Self { server, http: reqwest::Client::builder().no_proxy().build().unwrap(), token }
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        Self { url: server.url(), server, http, token, _real: None }
+    }
+
+    /// Of a real cluster, in a new namespace there; its `server` has nothing to do with it.
+    pub async fn of_real(real: Real) -> Self {
+        let http =
+            reqwest::Client::builder().no_proxy().tls_certs_only([real.authority.clone()]).build().unwrap();
+        let (url, token) = (real.url.clone(), real.token.clone());
+        let client = Self { server: Server::start().await, url, http, token, _real: Some(real) };
+        let namespace = format!("/api/v1/namespaces/{NAMESPACE}");
+        client.delete(&namespace, &Value::Null).await;
+        within(PATIENT, "the namespace of before to go", async || {
+            (client.get(&namespace).await.0 == 404).then_some(())
+        })
+        .await;
+        client.post("/api/v1/namespaces", &json!({ "metadata": { "name": NAMESPACE } })).await;
+        // Pods are refused without it.
+        let account = async || {
+            let (_, account) = client.get("serviceaccounts/default").await;
+            account["secrets"].is_array().then_some(())
+        };
+        within(PATIENT, "the account of pods", account).await;
+        client
     }
 
     /// The same server for somebody else.
     pub fn with_token(&self, token: String) -> Self {
-        Self { server: self.server.clone(), http: self.http.clone(), token }
+        Self {
+            server: self.server.clone(),
+            url: self.url.clone(),
+            http: self.http.clone(),
+            token,
+            _real: None,
+        }
     }
 
     /// A path below the namespace's, or a whole one.
@@ -38,7 +75,7 @@ impl Client {
         } else {
             format!("/api/v1/namespaces/{NAMESPACE}/{path}")
         };
-        self.server.url() + &path
+        format!("{}{path}", self.url)
     }
 
     pub async fn send(&self, method: Method, path: &str, kind: &str, body: &Value) -> Response {
@@ -62,7 +99,9 @@ impl Client {
     async fn ask(&self, method: Method, path: &str, kind: &str, body: &Value) -> Answer {
         let answer = self.send(method, path, kind, body).await;
         let code = answer.status().as_u16();
-        (code, answer.json().await.unwrap())
+        // Some refusals are no objects.
+        let text = answer.text().await.unwrap();
+        (code, serde_json::from_str(&text).unwrap_or_else(|_| Value::String(text)))
     }
 
     pub async fn get(&self, path: &str) -> Answer {

@@ -46,7 +46,7 @@ async fn a_deletion_can_be_of_one_incarnation() {
     let uid = made["metadata"]["uid"].as_str().unwrap();
     let refused = client.delete("pods/a", &json!({ "preconditions": { "uid": "other" } })).await;
     let words = format!(
-        "Operation cannot be fulfilled on pods \"a\": Precondition failed: UID in precondition: other, UID in object meta: {uid}"
+        "Operation cannot be fulfilled on Pod \"a\": the UID in the precondition (other) does not match the UID in record ({uid}). The object might have been deleted and then recreated"
     );
     assert_eq!(refusal(&refused), (409, "Conflict", words.as_str()));
     assert_eq!(client.delete("pods/a", &json!({ "preconditions": { "uid": uid } })).await.0, 200);
@@ -115,4 +115,31 @@ async fn a_namespace_ends_with_all_that_is_in_it_and_takes_nothing_new() {
     assert_eq!(refusal(&refused), (403, "Forbidden", words));
     assert_eq!(refused.1["details"]["causes"][0]["reason"], "NamespaceTerminating");
     until(async || client.get("/api/v1/namespaces/sandboxes").await.0 == 404).await;
+}
+
+#[tokio::test]
+async fn an_owner_can_go_first_last_or_alone() {
+    let client = Client::new().await;
+    for (policy, left) in [("Background", 404), ("Foreground", 404), ("Orphan", 200)] {
+        let (_, owner) = client.post("configmaps", &config("owner", &json!({}))).await;
+        let mut held = config("owned", &json!({}));
+        let uid = owner["metadata"]["uid"].clone();
+        held["metadata"]["ownerReferences"] =
+            json!([{ "apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": uid }]);
+        held["metadata"]["finalizers"] = json!(["example.com/hold"]);
+        client.post("configmaps", &held).await;
+        client.delete("configmaps/owner", &json!({ "propagationPolicy": policy })).await;
+        if policy == "Foreground" {
+            until(async || {
+                client.get("configmaps/owned").await.1["metadata"]["deletionTimestamp"].is_string()
+            })
+            .await;
+            let (_, waits) = client.get("configmaps/owner").await;
+            assert_eq!(waits["metadata"]["finalizers"], json!(["foregroundDeletion"]));
+        }
+        client.patch("merge", "configmaps/owned", &json!({ "metadata": { "finalizers": null } })).await;
+        until(async || client.get("configmaps/owner").await.0 == 404).await;
+        until(async || client.get("configmaps/owned").await.0 == left).await;
+        client.delete("configmaps/owned", &Value::Null).await;
+    }
 }

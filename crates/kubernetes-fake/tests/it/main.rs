@@ -3,6 +3,7 @@
 #![cfg(test)]
 
 mod admitting;
+mod alike;
 mod applying;
 mod attaching;
 mod client;
@@ -12,5 +13,6 @@ mod listing;
 mod making;
 mod permitting;
 mod programs;
+mod real;
 mod running;
 mod watching;

@@ -1,5 +1,7 @@
 //! Objects come to be, with what the server fills in, or are refused.
 
+use manyhands_kubernetes_fake::kinds::Kind;
+use manyhands_kubernetes_fake::{Server, Settings};
 use serde_json::json;
 use testing::until;
 
@@ -135,4 +137,31 @@ async fn what_is_sent_must_be_json_of_the_kind_of_the_path() {
     assert_eq!(refusal(&refused), (400, "BadRequest", words));
     let nowhere = client.post("/api/v1/namespaces/none/pods", &pod("a")).await;
     assert_eq!(refusal(&nowhere), (404, "NotFound", "namespaces \"none\" not found"));
+}
+
+#[tokio::test]
+async fn a_test_can_tell_it_of_kinds_that_it_does_not_know() {
+    let sandbox = Kind {
+        group: "agents.x-k8s.io",
+        version: "v1beta1",
+        plural: "sandboxes",
+        kind: "Sandbox",
+        namespaced: true,
+        short: &[],
+        has_status: true,
+    };
+    let server = Server::with(Settings { kinds: vec![sandbox], ..Settings::default() }).await;
+    let client = Client::of(server);
+    let path = "/apis/agents.x-k8s.io/v1beta1/namespaces/sandboxes/sandboxes";
+    let (code, made) = client
+        .post(path, &json!({ "metadata": { "name": "a" }, "spec": { "b": 1 }, "status": { "c": 1 } }))
+        .await;
+    assert_eq!((code, &made["status"], &made["metadata"]["generation"]), (201, &json!({}), &json!(1)));
+    let status = json!({ "status": { "phase": "Ready" }, "spec": { "b": 2 } });
+    let (_, told) = client.patch("merge", &format!("{path}/a/status"), &status).await;
+    assert_eq!((&told["status"]["phase"], &told["spec"]["b"]), (&json!("Ready"), &json!(1)));
+    let (_, changed) = client.patch("merge", &format!("{path}/a"), &status).await;
+    assert_eq!((&changed["spec"]["b"], &changed["metadata"]["generation"]), (&json!(2), &json!(2)));
+    let (_, list) = client.get("/apis/agents.x-k8s.io/v1beta1").await;
+    assert_eq!(list["resources"][0]["name"], "sandboxes");
 }

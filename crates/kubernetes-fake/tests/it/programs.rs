@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use manyhands_kubernetes_fake::Server;
+use manyhands_kubernetes_fake::{Look, Server};
 use serde_json::json;
 use testing::{may_skip, until};
 use tokio::io::AsyncReadExt;
@@ -123,5 +123,44 @@ async fn both_helms_install_upgrade_roll_back_and_uninstall() {
         assert_eq!(data(), None);
         assert_eq!(server.objects(("", "secrets"), NAMESPACE).len(), 0);
         assert_eq!(server.objects(("", "services"), NAMESPACE).len(), 0);
+    }
+}
+
+/// As `init` makes them; nothing here reads them.
+fn keys(server: &Server, namespace: &str) {
+    for part in ["operator", "nats", "gateway", "supervisor"] {
+        let files = ["credentials.json", "secret_key", "session_key", "minter.json", "auth.conf"];
+        let data: serde_json::Map<String, serde_json::Value> =
+            files.iter().map(|file| ((*file).to_owned(), json!("eA=="))).collect();
+        server.put(("", "secrets"), namespace, &format!("r-manyhands-{part}"), json!({ "data": data }));
+    }
+}
+
+/// Its policies, budgets and pods are such as a strict server takes; workloads become ready, and hooks end.
+#[tokio::test(flavor = "multi_thread")]
+async fn both_helms_install_our_chart_where_only_restricted_pods_may_be() {
+    let server = Server::start().await;
+    server.namespace(NAMESPACE, json!({ "pod-security.kubernetes.io/enforce": "restricted" }));
+    server.on_pod(async |pod| {
+        pod.running();
+        if pod.object().list("/metadata/ownerReferences").iter().any(|owner| owner["kind"] == "Job") {
+            return pod.exited(0);
+        }
+        pod.stopping().await;
+    });
+    let Some(programs) = Programs::of(&server) else { return };
+    keys(&server, NAMESPACE);
+    let chart = concat!(env!("CARGO_MANIFEST_DIR"), "/../../charts/manyhands");
+    for helm in &programs.helm {
+        let run = async |arguments: &[&str]| said(&programs.run(helm, arguments).await);
+        run(&["install", "r", chart, "--wait", "--timeout", "60s"]).await;
+        assert_eq!(server.objects(("apps", "statefulsets"), NAMESPACE)[0]["status"]["readyReplicas"], 3);
+        let changed = "gateway.logLevel=debug,gateway.autoscaling.enabled=true";
+        run(&["upgrade", "r", chart, "--wait", "--timeout", "60s", "--set", changed]).await;
+        assert_eq!(server.objects(("autoscaling", "horizontalpodautoscalers"), NAMESPACE).len(), 1);
+        run(&["uninstall", "r", "--wait", "--timeout", "60s"]).await;
+        until(async || server.objects(("", "pods"), NAMESPACE).is_empty()).await;
+        assert_eq!(server.objects(("", "persistentvolumeclaims"), NAMESPACE).len(), 3, "conversations stay");
+        assert_eq!(server.objects(("networking.k8s.io", "networkpolicies"), NAMESPACE).len(), 0);
     }
 }

@@ -144,3 +144,75 @@ async fn a_claim_for_one_pod_is_for_one_pod() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn workloads_make_pods_and_say_how_far_they_are() {
+    let client = Client::new().await;
+    client.server.on_pod(async |pod: Pod| {
+        pod.running();
+        if pod.name().starts_with("job-") {
+            return pod.exited(0);
+        }
+        pod.stopping().await;
+    });
+    let apps = format!("/apis/apps/v1/namespaces/{NAMESPACE}");
+    let template = |image: &str| json!({ "metadata": { "labels": { "a": "b" } }, "spec": { "containers": [{ "name": "c", "image": image }] } });
+    let spec = |image: &str| json!({ "replicas": 2, "selector": { "matchLabels": { "a": "b" } }, "template": template(image) });
+    let (code, _) = client
+        .post(&format!("{apps}/deployments"), &json!({ "metadata": { "name": "d" }, "spec": spec("i:1") }))
+        .await;
+    assert_eq!(code, 201);
+    let images = async || -> Vec<String> {
+        let (_, pods) = client.get("pods?labelSelector=a%3Db").await;
+        let pods = pods["items"].as_array().unwrap().clone();
+        pods.iter().map(|pod| pod["spec"]["containers"][0]["image"].as_str().unwrap().to_owned()).collect()
+    };
+    let done = async || {
+        let (_, deployment) = client.get(&format!("{apps}/deployments/d")).await;
+        deployment["status"]["observedGeneration"] == deployment["metadata"]["generation"]
+            && condition(&deployment, "Progressing")["reason"] == "NewReplicaSetAvailable"
+            && deployment["status"]["replicas"] == 2
+    };
+    until(async || done().await && images().await == ["i:1", "i:1"]).await;
+    client
+        .patch("merge", &format!("{apps}/deployments/d"), &json!({ "spec": { "template": template("i:2") } }))
+        .await;
+    until(async || done().await && images().await == ["i:2", "i:2"]).await;
+    client.delete(&format!("{apps}/deployments/d"), &Value::Null).await;
+    until(async || images().await.is_empty()).await;
+
+    let mut stateful = json!({ "metadata": { "name": "s" }, "spec": spec("i:1") });
+    stateful["spec"]["serviceName"] = "s".into();
+    stateful["spec"]["volumeClaimTemplates"] =
+        json!([{ "metadata": { "name": "data" }, "spec": claim("x")["spec"] }]);
+    client.post(&format!("{apps}/statefulsets"), &stateful).await;
+    until(async || client.get(&format!("{apps}/statefulsets/s")).await.1["status"]["readyReplicas"] == 2)
+        .await;
+    assert_eq!(
+        client.get("pods/s-1").await.1["spec"]["volumes"][0]["persistentVolumeClaim"]["claimName"],
+        "data-s-1"
+    );
+    client
+        .patch(
+            "merge",
+            &format!("{apps}/statefulsets/s"),
+            &json!({ "spec": { "template": template("i:2") } }),
+        )
+        .await;
+    until(async || {
+        let (_, set) = client.get(&format!("{apps}/statefulsets/s")).await;
+        set["status"]["updatedReplicas"] == 2
+            && set["status"]["currentRevision"] == set["status"]["updateRevision"]
+    })
+    .await;
+    client.delete(&format!("{apps}/statefulsets/s"), &Value::Null).await;
+    until(async || images().await.is_empty()).await;
+    assert_eq!(client.get("persistentvolumeclaims/data-s-0").await.0, 200, "claims stay");
+
+    let jobs = format!("/apis/batch/v1/namespaces/{NAMESPACE}/jobs");
+    let mut job = json!({ "metadata": { "name": "job" }, "spec": { "template": template("i:1") } });
+    job["spec"]["template"]["spec"]["restartPolicy"] = "Never".into();
+    client.post(&jobs, &job).await;
+    until(async || condition(&client.get(&format!("{jobs}/job")).await.1, "Complete")["status"] == "True")
+        .await;
+}
