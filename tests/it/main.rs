@@ -38,6 +38,7 @@ mod moving;
 mod offspring;
 mod peer_faults;
 mod peer_flags;
+mod presets;
 #[cfg(feature = "cluster")]
 mod revocation;
 #[cfg(feature = "cluster")]
