@@ -10,7 +10,7 @@ pub fn tools() -> Vec<ToolEntry> {
 fn entry(tool: &tools::Entry) -> Option<ToolEntry> {
     Some(ToolEntry {
         name: tool.name.to_owned(),
-        user_selectable: true,
+        user_selectable: tool.user_selectable,
         usable: Some(true),
         description: Some(tool.summary?.to_owned()),
         in_default_set: tool.in_default_set,

@@ -41,6 +41,7 @@ mod peer_faults;
 mod peer_flags;
 #[cfg(feature = "kubernetes")]
 mod pods;
+mod presets;
 #[cfg(feature = "cluster")]
 mod revocation;
 #[cfg(feature = "cluster")]

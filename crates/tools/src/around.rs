@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
+use types::resources::Resource;
 use types::tool::{Parsed, ToolAction};
 
 use crate::bound::{self, MAX_BYTES};
 use crate::context::ToolContext;
 use crate::secrets::{Boxed, Secrets};
+use crate::spec::Spec;
 use crate::tool::{Holds, Tool};
 
 /// A tool without its type.
@@ -29,12 +31,16 @@ pub trait AnyTool: Send + Sync {
 pub struct Around<T> {
     tool: T,
     class: String,
+    /// What calls hold of which the tool does not say it.
+    undeclared: Vec<Resource>,
     context: ToolContext,
 }
 
 impl<T: Tool> Around<T> {
-    pub fn new(tool: T, class: String, context: ToolContext) -> Self {
-        Self { tool, class, context }
+    pub fn new(tool: T, spec: &Spec, context: ToolContext) -> Self {
+        let undeclared =
+            if spec.hints.read_only { Vec::new() } else { vec![Resource::Tool(spec.name.clone())] };
+        Self { tool, class: spec.class.clone(), undeclared, context }
     }
 
     fn described(&self, action: &T::Action) -> Result<Value, String> {
@@ -50,7 +56,8 @@ impl<T: Tool> Around<T> {
             true => result,
             false => bound::cut(result, "The call itself has the whole."),
         });
-        ToolAction::new(action, result, self.tool.ends_turn())
+        let resources = self.tool.resources(&action).unwrap_or_else(|| self.undeclared.clone());
+        ToolAction::new(action, result, self.tool.ends_turn()).holding(resources)
     }
 
     async fn run(&self, action: &ToolAction, cancel: CancellationToken) -> Result<Value, String> {

@@ -8,6 +8,10 @@ use crate::context::ToolContext;
 use crate::error::Error;
 use crate::file_editor::FileEditor;
 use crate::notes::{Finish, Think};
+use crate::patch::ApplyPatch;
+use crate::plain_files::{Edit, ListDirectory, ReadFile, WriteFile};
+use crate::planning_file_editor::PlanningFileEditor;
+use crate::search::{Glob, Grep};
 use crate::task_tracker::TaskTracker;
 use crate::terminal::Terminal;
 use crate::tool::Listed;
@@ -26,6 +30,8 @@ pub struct Entry {
     pub class: &'static str,
     /// For the user who may choose it; none: it is not a tool to choose.
     pub summary: Option<&'static str>,
+    /// Whether a user picks it, rather than another part of the system.
+    pub user_selectable: bool,
     /// Agents have it whose settings name no tools.
     pub in_default_set: bool,
     make: Make,
@@ -39,6 +45,14 @@ impl Catalogue {
             .with::<Terminal>()
             .with::<FileEditor>()
             .with::<TaskTracker>()
+            .with::<ApplyPatch>()
+            .with::<Glob>()
+            .with::<Grep>()
+            .with::<PlanningFileEditor>()
+            .with::<Edit>()
+            .with::<ListDirectory>()
+            .with::<ReadFile>()
+            .with::<WriteFile>()
             .with::<Finish>()
             .with::<Think>()
     }
@@ -50,6 +64,7 @@ impl Catalogue {
             name: T::NAME,
             class: T::CLASS,
             summary: T::SUMMARY,
+            user_selectable: T::USER_SELECTABLE,
             in_default_set: T::IN_DEFAULT_SET,
             make: make::<T>,
         });
@@ -95,6 +110,6 @@ fn make<T: Listed>(
 ) -> Result<(ToolDefinition, Box<dyn AnyTool>), Error> {
     let tool = T::make(params, context)?;
     let spec = tool.spec();
-    let around = Around::new(tool, spec.class.clone(), context.clone());
+    let around = Around::new(tool, &spec, context.clone());
     Ok((spec.into_definition(), Box::new(around)))
 }

@@ -8,11 +8,12 @@ use std::{fmt, fs, io};
 
 use uuid::Uuid;
 
+use crate::files::Edits;
 use crate::secrets::{NoSecrets, Secrets};
 
 /// What tools keep in the conversation's own folder.
 const OBSERVATIONS: &str = "observations";
-pub(crate) const EDITS: &str = "edits";
+const EDITS: &str = "edits";
 pub(crate) const TASKS: &str = "TASKS.json";
 pub(crate) const NEW_TASKS: &str = ".TASKS.json.new";
 const KEPT: [&str; 4] = [OBSERVATIONS, EDITS, TASKS, NEW_TASKS];
@@ -28,6 +29,8 @@ pub struct ToolContext {
     pub secrets: Arc<dyn Secrets>,
     /// What programs that tools start find in their environment, whatever else they inherit.
     pub environment: Vec<(String, String)>,
+    /// What these tools have changed, and can take back.
+    pub edits: Edits,
 }
 
 impl ToolContext {
@@ -35,7 +38,8 @@ impl ToolContext {
     #[must_use]
     pub fn new(working_dir: impl Into<PathBuf>, persistence_dir: impl Into<PathBuf>) -> Self {
         let (working_dir, persistence_dir) = (working_dir.into(), persistence_dir.into());
-        Self { working_dir, persistence_dir, secrets: Arc::new(NoSecrets), environment: Vec::new() }
+        let edits = Edits::new(persistence_dir.join(EDITS));
+        Self { working_dir, persistence_dir, secrets: Arc::new(NoSecrets), environment: Vec::new(), edits }
     }
 
     /// Where results that are too large for an event are kept.

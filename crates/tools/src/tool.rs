@@ -13,6 +13,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
+use types::resources::Resource;
 
 use crate::context::ToolContext;
 use crate::error::Error;
@@ -54,6 +55,12 @@ pub trait Tool: Send + Sync + Sized + 'static {
         None
     }
 
+    /// What an action holds while it runs, so that what is done with it at the same time does not cross. Told without
+    /// looking at any file. A tool that does not say it holds all of itself, unless it only reads.
+    fn resources(&self, _action: &Self::Action) -> Option<Vec<Resource>> {
+        None
+    }
+
     /// Whether the agent's turn is over with an action of this tool.
     fn ends_turn(&self) -> bool {
         false
@@ -79,6 +86,8 @@ pub trait Listed: Tool {
     /// `usable_tools`, and clients may name it; without, it is none to choose, and the gateway must know it as
     /// built in.
     const SUMMARY: Option<&'static str>;
+    /// Whether a user picks it, rather than another part of the system that knows when it is needed.
+    const USER_SELECTABLE: bool = true;
     /// Whether agents have it whose settings name no tools.
     const IN_DEFAULT_SET: bool = false;
 

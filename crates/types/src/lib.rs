@@ -34,6 +34,7 @@ pub mod peer;
 mod percent;
 pub mod placement;
 pub mod policy;
+pub mod resources;
 pub mod secrets;
 pub mod service;
 pub mod stats;

@@ -11,6 +11,13 @@ pub fn event_now() -> String {
     event_form(Zoned::now().datetime())
 }
 
+/// A time as events carry it.
+#[must_use]
+pub fn event_of(time: SystemTime) -> String {
+    let at = Timestamp::try_from(time).unwrap_or(Timestamp::MIN);
+    event_form(at.to_zoned(jiff::tz::TimeZone::system()).datetime())
+}
+
 fn event_form(at: civil::DateTime) -> String {
     let micros = at.subsec_nanosecond() / 1_000;
     if micros == 0 {

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use crate::resources::Resource;
+
 /// A tool as the model and the client are told about it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ToolDefinition {
@@ -51,13 +53,21 @@ pub struct ToolAction {
     pub result: Option<Value>,
     /// Whether the agent's turn is over with it.
     pub ends_turn: bool,
+    /// What it holds while it runs.
+    pub resources: Vec<Resource>,
     own: Arc<dyn Any + Send + Sync>,
 }
 
 impl ToolAction {
     #[must_use]
     pub fn new(own: impl Any + Send + Sync, result: Option<Value>, ends_turn: bool) -> Self {
-        Self { result, ends_turn, own: Arc::new(own) }
+        Self { result, ends_turn, resources: Vec::new(), own: Arc::new(own) }
+    }
+
+    /// One that holds these.
+    #[must_use]
+    pub fn holding(self, resources: Vec<Resource>) -> Self {
+        Self { resources, ..self }
     }
 
     /// The tool's own form of it; `None` when another tool has made it.

@@ -1,6 +1,5 @@
 //! Bringing a conversation into memory. Writes nothing.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -123,10 +122,9 @@ fn furnish(shared: &Shared, copy: &WorkingCopy, config: &AgentConfig) -> Result<
         conversation: copy.conversation,
     };
     let context = ToolContext {
-        working_dir: PathBuf::from(&copy.working_dir),
-        persistence_dir,
         secrets: Arc::new(Hidden { secrets: Arc::clone(&secrets), keeper }),
         environment: vec![shared.guards.commands.mark(copy.conversation)],
+        ..ToolContext::new(&copy.working_dir, persistence_dir)
     };
     let catalogue = &shared.config.catalogue;
     let tools = ToolSet::new(catalogue, &config.tools, &config.include_default_tools, &context)

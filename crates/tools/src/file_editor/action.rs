@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use types::Content;
 
+use crate::files::Told;
 use crate::observation::Observation;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,9 +68,6 @@ pub fn invalid(name: &str, value: impl std::fmt::Display, reason: impl std::fmt:
     format!("Invalid `{name}` parameter: {value}. {reason}")
 }
 
-/// Bytes of a file's content that an event may hold, before and after an edit each.
-const MAX_CONTENT: usize = 100 * 1024;
-
 /// What a command did.
 pub struct Done {
     pub content: Vec<Content>,
@@ -83,19 +81,13 @@ impl Done {
         Self { content, created: false, old_content: None, new_content: None }
     }
 
-    /// Contents that are too large for an event are left out of it, and the answer says so.
     pub fn edited(mut text: String, old_content: Option<String>, new_content: String) -> Self {
-        let largest = old_content.as_ref().map_or(0, String::len).max(new_content.len());
-        if largest <= MAX_CONTENT {
-            let content = vec![Content::text(text)];
-            return Self { content, created: false, old_content, new_content: Some(new_content) };
+        let told = Told::of(old_content, Some(new_content));
+        if let Some(remark) = told.remark {
+            text.push('\n');
+            text.push_str(&remark);
         }
-        text.push_str(&format!(
-            "\n[The event of this edit does not hold the file's content before and after it, which is larger than \
-             {} KiB.]",
-            MAX_CONTENT / 1024
-        ));
-        Self::shown(vec![Content::text(text)])
+        Self { old_content: told.old, new_content: told.new, ..Self::shown(vec![Content::text(text)]) }
     }
 }
 

@@ -9,7 +9,7 @@ use super::action::{Action, Command};
 use crate::args::Args;
 use crate::spec::{Annotations, Spec};
 
-const DESCRIPTION: &str = "View, create and edit files. Changes are on disk at once, and stay between calls.
+pub const DESCRIPTION: &str = "View, create and edit files. Changes are on disk at once, and stay between calls.
 
 Commands
 - `view`: shows a text file with line numbers, as `cat -n` does, or part of it with `view_range`; shows the \
@@ -28,12 +28,19 @@ them around the change to be unique; leave out the line numbers that `view` prin
 a file are kept; write plain newlines.
 - Answers above 16000 characters are cut in the middle; use `view_range` on large files.";
 
+pub const HINTS: Annotations =
+    Annotations { titled: true, read_only: false, destructive: true, idempotent: false, open_world: false };
+
 pub fn spec(working_dir: &Path) -> Spec {
     let description = format!(
         "{DESCRIPTION}\n\nThe working directory is {}: look for the user's files there.",
         working_dir.display()
     );
-    let parameters = json!({
+    Spec::of::<FileEditor>(description, parameters(), HINTS)
+}
+
+pub fn parameters() -> Value {
+    json!({
         "type": "object",
         "properties": {
             "command": {
@@ -61,15 +68,7 @@ pub fn spec(working_dir: &Path) -> Spec {
             },
         },
         "required": ["command", "path"],
-    });
-    let hints = Annotations {
-        titled: true,
-        read_only: false,
-        destructive: true,
-        idempotent: false,
-        open_world: false,
-    };
-    Spec::of::<FileEditor>(description, parameters, hints)
+    })
 }
 
 pub fn parse(arguments: &Map<String, Value>) -> Result<Action, String> {

@@ -4,9 +4,10 @@ use std::path::Path;
 
 use super::Desk;
 use super::action::{Action, Done, invalid};
-use super::files;
-use super::text::{Form, decode, encode};
-use super::view::{lines, numbered};
+use super::view::numbered;
+use crate::files::lines::lines;
+use crate::files::text::{Form, decode, encode};
+use crate::files::{Before, store};
 use crate::secrets::Secrets;
 
 /// Lines shown on either side of a change.
@@ -24,12 +25,12 @@ pub fn create(action: &Action) -> Result<Done, String> {
             format!("The directory {} does not exist. Create it first.", parent.display()),
         ));
     }
-    files::create(path, &encode(text, Form::PLAIN))?;
+    store::create(path, &encode(text, Form::PLAIN))?;
     let answer = format!("File created successfully at: {}", path.display());
     Ok(Done { created: true, ..Done::edited(answer, None, text.clone()) })
 }
 
-pub fn str_replace(action: &Action, desk: &mut Desk) -> Result<Done, String> {
+pub fn str_replace(action: &Action, desk: &mut Desk<'_>) -> Result<Done, String> {
     let old = action.require("old_str", &action.old_str)?;
     let new = action.require("new_str", &action.new_str)?;
     if old.is_empty() {
@@ -41,13 +42,13 @@ pub fn str_replace(action: &Action, desk: &mut Desk) -> Result<Done, String> {
     let file = OpenFile::read(&action.path)?;
     let (start, old, new) = file.locate(old, new)?;
     let end = start + old.len();
-    let head = file.text.get(..start).unwrap_or_default();
-    let tail = file.text.get(end..).unwrap_or_default();
+    let head = file.before.text.get(..start).unwrap_or_default();
+    let tail = file.before.text.get(end..).unwrap_or_default();
     let changed = format!("{head}{new}{tail}");
 
     let first_line = head.matches('\n').count();
     let added = new.matches('\n').count();
-    let snippet = snippet(&changed, first_line, first_line + added + 1, desk.secrets.as_ref());
+    let snippet = snippet(&changed, first_line, first_line + added + 1, desk.secrets);
     let path = action.path.display();
     let text = format!(
         "The file {path} has been edited. Here's the result of running `cat -n` on a snippet of {path}:\n\
@@ -56,25 +57,25 @@ pub fn str_replace(action: &Action, desk: &mut Desk) -> Result<Done, String> {
     file.save(&action.path, changed, text, desk)
 }
 
-pub fn insert(action: &Action, desk: &mut Desk) -> Result<Done, String> {
+pub fn insert(action: &Action, desk: &mut Desk<'_>) -> Result<Done, String> {
     let line = *action.require("insert_line", &action.insert_line)?;
     let new = action.require("new_str", &action.new_str)?;
     let file = OpenFile::read(&action.path)?;
-    let total = lines(&file.text).len();
+    let total = lines(&file.before.text).len();
     if line > total {
         let reason = format!("It should be within the range of allowed values: [0, {total}].");
         return Err(invalid("insert_line", line, reason));
     }
-    let offset: usize = file.text.split_inclusive('\n').take(line).map(str::len).sum();
-    let head = file.text.get(..offset).unwrap_or_default();
-    let tail = file.text.get(offset..).unwrap_or_default();
-    let new = file.native_newlines(new);
+    let offset: usize = file.before.text.split_inclusive('\n').take(line).map(str::len).sum();
+    let head = file.before.text.get(..offset).unwrap_or_default();
+    let tail = file.before.text.get(offset..).unwrap_or_default();
+    let new = file.before.native_newlines(new);
     let joint = if head.is_empty() || head.ends_with('\n') { "" } else { "\n" };
     // A last line without a newline stays without one.
     let end = if new.ends_with('\n') || tail.is_empty() && !joint.is_empty() { "" } else { "\n" };
     let changed = format!("{head}{joint}{new}{end}{tail}");
 
-    let snippet = snippet(&changed, line, line + lines(&new).len().max(1), desk.secrets.as_ref());
+    let snippet = snippet(&changed, line, line + lines(&new).len().max(1), desk.secrets);
     let text = format!(
         "The file {} has been edited. Here's the result of running `cat -n` on a snippet of the edited file:\n\
          {snippet}{CHECK}",
@@ -83,14 +84,14 @@ pub fn insert(action: &Action, desk: &mut Desk) -> Result<Done, String> {
     file.save(&action.path, changed, text, desk)
 }
 
-pub fn undo(action: &Action, desk: &mut Desk) -> Result<Done, String> {
+pub fn undo(action: &Action, desk: &mut Desk<'_>) -> Result<Done, String> {
     let path = &action.path;
-    let current = files::read_text(path)?;
+    let current = store::read_text(path)?;
     let earlier = desk
         .history
         .pop(path, &current)
         .ok_or_else(|| format!("No edit history found for {}.", path.display()))?;
-    if let Err(error) = files::replace(path, &earlier.bytes) {
+    if let Err(error) = store::replace(path, &earlier.bytes) {
         let _ = desk.history.push(path, &earlier.bytes, &current);
         return Err(error);
     }
@@ -101,7 +102,7 @@ pub fn undo(action: &Action, desk: &mut Desk) -> Result<Done, String> {
     } else {
         ""
     };
-    let shown = numbered(&lines(&new), 1, desk.secrets.as_ref());
+    let shown = numbered(&lines(&new), 1, desk.secrets);
     let path = path.display();
     let text = format!(
         "Last edit to {path} undone successfully.{warning} Here's the result of running `cat -n` on {path}:\n{shown}"
@@ -109,33 +110,29 @@ pub fn undo(action: &Action, desk: &mut Desk) -> Result<Done, String> {
     Ok(Done::edited(text, Some(old), new))
 }
 
-/// A file as it was before the edit.
+/// The file of an edit.
 struct OpenFile {
-    bytes: Vec<u8>,
-    text: String,
-    form: Form,
+    before: Before,
     path: String,
 }
 
 impl OpenFile {
     fn read(path: &Path) -> Result<Self, String> {
-        let bytes = files::read_text(path)?;
-        let (text, form) = decode(&bytes);
-        Ok(Self { bytes, text, form, path: path.display().to_string() })
+        Ok(Self { before: Before::read(path)?, path: path.display().to_string() })
     }
 
     /// Where the only match of `old` begins, and the texts that fit: as given, with the file's own newlines,
     /// or without outer blanks.
     fn locate(&self, old: &str, new: &str) -> Result<(usize, String, String), String> {
         let plain = (old.to_owned(), new.to_owned());
-        let native = (self.native_newlines(old), self.native_newlines(new));
+        let native = (self.before.native_newlines(old), self.before.native_newlines(new));
         let mixed = (old.replace('\n', "\r\n"), new.replace('\n', "\r\n"));
         let stripped = (old.trim().to_owned(), new.trim().to_owned());
         for (old, new) in [plain, native, mixed, stripped] {
             if old.is_empty() {
                 continue;
             }
-            let starts: Vec<usize> = self.text.match_indices(&old).map(|(start, _)| start).collect();
+            let starts: Vec<usize> = self.before.text.match_indices(&old).map(|(start, _)| start).collect();
             match starts.as_slice() {
                 [] => {}
                 [start] => return Ok((*start, old, new)),
@@ -149,7 +146,8 @@ impl OpenFile {
     }
 
     fn ambiguous(&self, old: &str, starts: &[usize]) -> String {
-        let line = |start: &usize| self.text.get(..*start).unwrap_or_default().matches('\n').count() + 1;
+        let line =
+            |start: &usize| self.before.text.get(..*start).unwrap_or_default().matches('\n').count() + 1;
         let lines: Vec<usize> = starts.iter().map(line).collect();
         format!(
             "No replacement was performed. Multiple occurrences of old_str `{old}` in lines {lines:?}. Please \
@@ -157,23 +155,13 @@ impl OpenFile {
         )
     }
 
-    /// The text keeps bare newlines; the form gives them back.
-    fn native_newlines(&self, text: &str) -> String {
-        if self.form.has_crlf() { text.replace("\r\n", "\n") } else { text.to_owned() }
-    }
-
-    fn save(self, path: &Path, changed: String, answer: String, desk: &mut Desk) -> Result<Done, String> {
-        let bytes = encode(&changed, self.form);
-        files::replace(path, &bytes)?;
-        let answer = match desk.history.push(path, &self.bytes, &bytes) {
-            Ok(()) => answer,
-            Err(error) => {
-                format!(
-                    "{answer}\nThis edit cannot be undone: what the file held before could not be kept: {error}."
-                )
-            }
+    fn save(self, path: &Path, changed: String, answer: String, desk: &mut Desk<'_>) -> Result<Done, String> {
+        let remark = self.before.save(path, &changed, desk.history)?;
+        let answer = match remark {
+            None => answer,
+            Some(remark) => format!("{answer}\n{remark}"),
         };
-        Ok(Done::edited(answer, Some(self.text), changed))
+        Ok(Done::edited(answer, Some(self.before.text), changed))
     }
 }
 

@@ -3,41 +3,31 @@
 mod action;
 mod definition;
 mod edit;
-mod files;
-mod history;
 mod image;
-mod text;
 mod view;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use parking_lot::Mutex;
 use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 use types::Content;
+use types::resources::Resource;
 
-use crate::context::{EDITS, ToolContext};
+use crate::blocking::blocking;
+use crate::context::ToolContext;
 use crate::error::Error;
+use crate::files::{Edits, History, store, text};
 use crate::observation::Observation;
+use crate::paths;
 use crate::secrets::Secrets;
 use crate::spec::Spec;
 use crate::tool::{Listed, Tool};
-use action::{Action, Command, Done, invalid, observation};
-use history::History;
+pub use action::{Action, Command, observation};
+use action::{Done, invalid};
+pub use definition::{DESCRIPTION, HINTS, parameters, parse};
 
-/// The editor of one conversation. Calls take turns.
-pub struct FileEditor {
-    working_dir: PathBuf,
-    /// Held for a whole edit, so that two edits of one file cannot cross.
-    desk: Arc<Mutex<Desk>>,
-}
-
-struct Desk {
-    working_dir: PathBuf,
-    history: History,
-    secrets: Arc<dyn Secrets>,
-}
+pub struct FileEditor(Editor);
 
 impl Listed for FileEditor {
     const NAME: &'static str = "file_editor";
@@ -46,13 +36,7 @@ impl Listed for FileEditor {
     const IN_DEFAULT_SET: bool = true;
 
     fn make(_params: &Map<String, Value>, context: &ToolContext) -> Result<Self, Error> {
-        let working_dir = context.working_dir.clone();
-        let desk = Desk {
-            working_dir: working_dir.clone(),
-            history: History::new(context.persistence_dir.join(EDITS)),
-            secrets: Arc::clone(&context.secrets),
-        };
-        Ok(Self { working_dir, desk: Arc::new(Mutex::new(desk)) })
+        Ok(Self(Editor::of(context)))
     }
 }
 
@@ -60,24 +44,65 @@ impl Tool for FileEditor {
     type Action = Action;
 
     fn spec(&self) -> Spec {
-        definition::spec(&self.working_dir)
+        definition::spec(&self.0.working_dir)
     }
 
     fn parse(&self, arguments: &Map<String, Value>) -> Result<Action, String> {
-        definition::parse(arguments)
+        parse(arguments)
+    }
+
+    fn resources(&self, action: &Action) -> Option<Vec<Resource>> {
+        Some(self.0.resources(action))
     }
 
     async fn run(&self, action: Arc<Action>, _: CancellationToken) -> Result<Observation, String> {
-        let desk = Arc::clone(&self.desk);
-        let edit = move || {
-            let mut desk = desk.lock();
-            observation(&action, desk.run(&action))
-        };
-        tokio::task::spawn_blocking(edit).await.map_err(|error| format!("the editor failed: {error}"))
+        let editor = self.0.clone();
+        blocking(move || editor.run(&action)).await
     }
 }
 
-impl Desk {
+/// What carries the editor's commands out, for whichever tool has them. Cheap to clone.
+#[derive(Clone)]
+pub struct Editor {
+    working_dir: PathBuf,
+    edits: Edits,
+    secrets: Arc<dyn Secrets>,
+}
+
+impl Editor {
+    pub fn of(context: &ToolContext) -> Self {
+        Self {
+            working_dir: context.working_dir.clone(),
+            edits: context.edits.clone(),
+            secrets: Arc::clone(&context.secrets),
+        }
+    }
+
+    /// Blocks.
+    pub fn run(&self, action: &Action) -> Observation {
+        let mut history = self.edits.begin();
+        let (working_dir, secrets) = (self.working_dir.as_path(), self.secrets.as_ref());
+        let mut desk = Desk { working_dir, history: &mut history, secrets };
+        observation(action, desk.run(action))
+    }
+
+    pub fn resources(&self, action: &Action) -> Vec<Resource> {
+        if action.command == Command::View {
+            Vec::new()
+        } else {
+            paths::held(&self.working_dir, [&action.path])
+        }
+    }
+}
+
+/// An edit, while there is no other.
+struct Desk<'a> {
+    working_dir: &'a Path,
+    history: &'a mut History,
+    secrets: &'a dyn Secrets,
+}
+
+impl Desk<'_> {
     fn run(&mut self, action: &Action) -> Result<Done, String> {
         self.check_path(action)?;
         match action.command {
@@ -134,16 +159,16 @@ impl Desk {
             }
             return Ok(Done::shown(vec![Content::text(view::directory(path)?)]));
         }
-        let bytes = files::read(path)?;
+        let bytes = store::read(path)?;
         if let Some(media_type) = image::media_type(&bytes) {
             return Ok(Done::shown(image::shown(path, media_type, &bytes)?));
         }
         if text::is_binary(&bytes) {
             let reason = "File appears to be binary: it is neither text nor one of the images that can be shown, \
                 which are png, jpeg, gif and webp.";
-            return Err(files::refused(path, reason));
+            return Err(store::refused(path, reason));
         }
-        let text = view::file(path, &bytes, action.view_range.as_deref(), self.secrets.as_ref())?;
+        let text = view::file(path, &bytes, action.view_range.as_deref(), self.secrets)?;
         Ok(Done::shown(vec![Content::text(text)]))
     }
 }

@@ -4,7 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::action::invalid;
-use super::text::decode;
+use crate::files::lines::{clipped, lines};
+use crate::files::text::decode;
 use crate::secrets::Secrets;
 
 /// Characters an answer may hold.
@@ -12,18 +13,13 @@ const MAX_CHARS: usize = 16_000;
 /// Entries of a directory that are looked at.
 const MAX_ENTRIES: usize = 2000;
 
-/// The lines of a text, without their newlines. The empty text has none.
-pub fn lines(text: &str) -> Vec<&str> {
-    text.split_inclusive('\n').map(|line| line.trim_end_matches(['\n', '\r'])).collect()
-}
-
 /// `lines` as `cat -n` prints them, the first with number `first`. The middle of a long listing is left out
 /// line by line, so the numbers stay right. Secrets are hidden before a line is cut.
 pub fn numbered(lines: &[&str], first: usize, secrets: &dyn Secrets) -> String {
     let all: Vec<String> = lines
         .iter()
         .enumerate()
-        .map(|(position, line)| format!("{:6}\t{}\n", first + position, clip_line(line, secrets)))
+        .map(|(position, line)| format!("{:6}\t{}\n", first + position, clipped(line, secrets)))
         .collect();
     clip(&all, |from, to| {
         let (from, to) = (first + from, first + to - 1);
@@ -159,19 +155,6 @@ fn fitting<'a>(sizes: impl Iterator<Item = &'a usize>, room: usize) -> usize {
             used <= room
         })
         .count()
-}
-
-/// A single line may not fill the answer alone.
-fn clip_line(line: &str, secrets: &dyn Secrets) -> String {
-    const MAX_LINE: usize = MAX_CHARS / 4;
-    if line.char_indices().nth(MAX_LINE).is_none() {
-        return line.to_owned();
-    }
-    let line = secrets.mask(line);
-    let Some((end, _)) = line.char_indices().nth(MAX_LINE) else { return line };
-    let shown = line.get(..end).unwrap_or_default();
-    let rest = line.chars().count() - MAX_LINE;
-    format!("{shown} [... {rest} more characters in this line]")
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The tools' promises, with real shells and files.
 #![cfg(test)]
 
+mod bench;
 mod catalogue;
 mod cost;
 mod extensions;
@@ -11,7 +12,12 @@ mod interrupt;
 mod kept;
 mod leftover;
 mod offspring;
+mod parity;
+mod patch;
+mod plain_files;
+mod planning;
 mod rough;
+mod search;
 mod set;
 mod terminal;
 mod unfit;

@@ -100,7 +100,7 @@ fn unknown_tools_are_refused_with_the_known_ones() {
     assert_eq!(
         error.to_string(),
         "tool 'browser_tool_set' is not registered. Available tools: terminal, file_editor, task_tracker, \
-         finish, think"
+         apply_patch, glob, grep, planning_file_editor, edit, list_directory, read_file, write_file, finish, think"
     );
     let error = made(&[], &["SwitchLLMTool"], "/tmp".as_ref()).err().unwrap();
     assert!(error.to_string().contains("'SwitchLLMTool'"));

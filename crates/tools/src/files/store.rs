@@ -107,7 +107,9 @@ fn write_fresh(fresh: &Path, bytes: &[u8], before: &Metadata) -> io::Result<()> 
     file.set_permissions(Permissions::from_mode(before.mode() & 0o7777))
 }
 
-fn check_size(path: &Path, size: u64) -> Result<(), String> {
+/// # Errors
+/// A file of so many bytes is too large, in words for the model.
+pub fn check_size(path: &Path, size: u64) -> Result<(), String> {
     if size <= MAX_BYTES {
         return Ok(());
     }
@@ -116,6 +118,8 @@ fn check_size(path: &Path, size: u64) -> Result<(), String> {
     Err(refused(path, &format!("File is too large ({megabytes:.1}MB). Maximum allowed size is 10MB.")))
 }
 
+/// The text for a file that is not fit for a tool.
+#[must_use]
 pub fn refused(path: &Path, reason: &str) -> String {
     format!("File validation failed for {}: {reason}", path.display())
 }
