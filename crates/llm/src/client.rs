@@ -120,5 +120,6 @@ fn completion(
         ..counts.usage()
     };
     let cost = cost::of(llm, known, headers, &counts);
-    Completion { id, message: answer.into_message(), tokens, cost, latency: latency.as_secs_f64() }
+    let (ending, latency) = (answer.ending, latency.as_secs_f64());
+    Completion { id, message: answer.into_message(), ending, tokens, cost, latency }
 }

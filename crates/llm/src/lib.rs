@@ -6,7 +6,8 @@
 //! - `catalog`, `traits`: what is known about a model
 //! - `history`, `call_ids`, `written`: the provider-neutral shape of the messages
 //! - `chat`, `responses`, `anthropic`: the dialects, requests and answers
-//! - `sse`, `exchange`: one attempt on the wire
+//! - `sse`, `events`, `reading`, `unpack`, `exchange`: one attempt on the wire; `ending`: how an answer ended; `json`: as
+//!   servers write it
 //! - `brokered`: sending through a broker that holds the keys; `destination`, `meter`, `counts`: the broker's side of it
 //! - `client`, `retry`, `problem`: attempts, waits, and what an error means
 //! - `probe`: whether a model answers at all
@@ -22,9 +23,12 @@ mod cost;
 mod counts;
 mod destination;
 mod direct;
+mod ending;
+mod events;
 mod exchange;
 mod history;
 mod images;
+mod json;
 mod meter;
 mod options;
 mod patterns;
@@ -32,6 +36,7 @@ mod plan;
 mod probe;
 mod problem;
 mod provider;
+mod reading;
 mod redact;
 mod responses;
 mod retry;
@@ -40,6 +45,7 @@ mod sse;
 mod stream;
 mod traits;
 mod transport;
+mod unpack;
 mod written;
 
 pub use brokered::{Broker, Brokered, Pieces};

@@ -14,6 +14,8 @@ pub const BUDGET_REACHED: &str = "budget_reached";
 
 /// Most characters of a provider's text that reach the user.
 const DETAIL_LIMIT: usize = 2_000;
+/// Of a page's title.
+const TITLE_LIMIT: usize = 80;
 const KEY_REJECTED: &str = "Your LLM API key appears to be invalid or has expired.";
 
 #[derive(Clone, Debug, PartialEq)]
@@ -51,7 +53,7 @@ impl Problem {
         }
         let said = match serde_json::from_str::<Value>(&evidence) {
             Ok(body) => said(body.get("error").filter(|error| !error.is_null()).unwrap_or(&body)),
-            Err(_) if evidence.trim_start().starts_with('<') => String::new(),
+            Err(_) if evidence.trim_start().starts_with('<') => title(&evidence).unwrap_or_default(),
             Err(_) => evidence.trim().to_owned(),
         };
         let message =
@@ -88,6 +90,15 @@ impl Problem {
 
     pub(crate) fn garbled(what: &str) -> Self {
         Self::new(Cause::Garbled, format!("is not understood: {what}"))
+    }
+
+    /// A page instead of an answer: of a proxy, mostly.
+    pub(crate) fn page(page: &[u8]) -> Self {
+        let page = String::from_utf8_lossy(page);
+        match title(&page) {
+            Some(title) => Self::garbled(&format!("it is a page with the title \"{title}\"")),
+            None => Self::garbled("it is a page and no JSON"),
+        }
     }
 
     pub(crate) fn cut_stream() -> Self {
@@ -187,6 +198,20 @@ impl Problem {
     }
 }
 
+/// The title of a page, else its first heading, on one line.
+fn title(page: &str) -> Option<String> {
+    let lower = page.to_ascii_lowercase();
+    let within = |name: &str| {
+        let start = lower.find(&format!("<{name}"))?;
+        let start = start + lower.get(start..)?.find('>')? + 1;
+        let end = start + lower.get(start..)?.find('<')?;
+        let words: Vec<_> = page.get(start..end)?.split_whitespace().collect();
+        let text = words.join(" ").replace("&amp;", "&").replace("&#39;", "'").replace("&quot;", "\"");
+        (!text.is_empty()).then(|| text.chars().take(TITLE_LIMIT).collect())
+    };
+    within("title").or_else(|| within("h1"))
+}
+
 fn budget_reached(status: u16, evidence: &str) -> Option<String> {
     let error = serde_json::from_str::<Value>(evidence).ok().filter(|_| status == 402)?;
     let error =
@@ -283,6 +308,8 @@ mod tests {
             "OpenAI answered 400: The request is invalid. (invalid_request_error)"
         );
         assert_eq!(failure(502, "<html>Bad gateway</html>").2, "OpenAI answered 502");
+        let page = "<!doctype html><TITLE lang=en>\n502 Bad\n gateway &amp; more</TITLE><h1>x</h1>";
+        assert_eq!(failure(502, page).2, "OpenAI answered 502: 502 Bad gateway & more");
         assert_eq!(failure(401, "whatever").2, KEY_REJECTED);
         assert!(failure(400, &"x".repeat(9_000)).2.len() < 2_100);
     }

@@ -4,6 +4,8 @@
 
 mod anthropic;
 mod bodies;
+mod cuts;
+mod endings;
 mod failures;
 mod fake;
 mod openai;
@@ -12,3 +14,4 @@ mod responses;
 mod retries;
 mod secrets;
 mod streams;
+mod wild;
