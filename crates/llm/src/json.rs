@@ -6,6 +6,8 @@
 
 use serde_json::Value;
 
+use crate::problem::Problem;
+
 /// That no text with a meaning has: icons live in other private planes. One for each half.
 const FIRST_MARK: u32 = 0x0010_F800;
 const FIRST_HALF: u16 = 0xD800;
@@ -18,6 +20,11 @@ pub(crate) fn whole(bytes: &[u8]) -> Option<Value> {
     let mut value = piece(bytes)?;
     clean(&mut value);
     Some(value)
+}
+
+/// Reads the body of an answer, which is an object or none.
+pub(crate) fn object(body: &[u8]) -> Result<Value, Problem> {
+    whole(body).filter(Value::is_object).ok_or_else(|| Problem::garbled("the answer is no JSON"))
 }
 
 /// Reads a part of something larger; the halves in its texts are for [`Growing`] to join.

@@ -52,7 +52,11 @@ impl Problem {
             return Self::new(Cause::Budget, said);
         }
         let said = match serde_json::from_str::<Value>(&evidence) {
-            Ok(body) => said(body.get("error").filter(|error| !error.is_null()).unwrap_or(&body)),
+            Ok(body) => {
+                // One provider puts its errors into a list.
+                let body = body.get(0).unwrap_or(&body);
+                said(body.get("error").filter(|error| !error.is_null()).unwrap_or(body))
+            }
             Err(_) if evidence.trim_start().starts_with('<') => title(&evidence).unwrap_or_default(),
             Err(_) => evidence.trim().to_owned(),
         };
@@ -310,6 +314,8 @@ mod tests {
         assert_eq!(failure(502, "<html>Bad gateway</html>").2, "OpenAI answered 502");
         let page = "<!doctype html><TITLE lang=en>\n502 Bad\n gateway &amp; more</TITLE><h1>x</h1>";
         assert_eq!(failure(502, page).2, "OpenAI answered 502: 502 Bad gateway & more");
+        let listed = r#"[{"error": {"code": 400, "message": "No such thing."}}]"#;
+        assert_eq!(failure(400, listed).2, "OpenAI answered 400: No such thing.");
         assert_eq!(failure(401, "whatever").2, KEY_REJECTED);
         assert!(failure(400, &"x".repeat(9_000)).2.len() < 2_100);
     }

@@ -41,7 +41,7 @@ pub(crate) fn tokens(usage: &Value) -> Tokens {
 
 /// Reads the body of a plain answer.
 pub(crate) fn read(body: &[u8]) -> Result<Answer, Problem> {
-    let reply = json::whole(body).ok_or_else(|| Problem::garbled("the answer is no JSON"))?;
+    let reply = json::object(body)?;
     if let Some(error) = reply.get("error").filter(|error| !error.is_null()) {
         return Err(Problem::in_body(error));
     }

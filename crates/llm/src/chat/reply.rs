@@ -10,7 +10,7 @@ use crate::problem::Problem;
 
 /// Reads the body of a plain answer.
 pub(crate) fn read(body: &[u8]) -> Result<Answer, Problem> {
-    let reply = json::whole(body).ok_or_else(|| Problem::garbled("the answer is no JSON"))?;
+    let reply = json::object(body)?;
     if let Some(problem) = problem(&reply) {
         return Err(problem);
     }

@@ -14,7 +14,7 @@ const BREAK: &str = "\n\n";
 
 /// Reads the body of a plain answer.
 pub(crate) fn read(body: &[u8]) -> Result<Answer, Problem> {
-    let reply = json::whole(body).ok_or_else(|| Problem::garbled("the answer is no JSON"))?;
+    let reply = json::object(body)?;
     answer(&reply, &[])
 }
 
