@@ -14,6 +14,7 @@ use crate::plan::{Plan, Tweaks};
 use crate::problem::Problem;
 use crate::provider::Dialect;
 use crate::reading::{self, Patience};
+use crate::refusal::{Adjustments, adjusted};
 use crate::retry::{limit, retry_after};
 use crate::stream::Announcer;
 use crate::transport::{AnswerBody, HttpAnswer, HttpCall, Transport};
@@ -30,13 +31,15 @@ pub(crate) fn body(
     plan: &Plan,
     request: &ModelRequest,
     tweaks: Tweaks,
+    adjustments: &Adjustments,
 ) -> Result<Bytes, Problem> {
     let written = match plan.route.dialect {
         Dialect::Chat => chat::body(llm, plan, request, tweaks),
         Dialect::Responses => responses::body(llm, plan, request, tweaks),
         Dialect::Anthropic => anthropic::body(llm, plan, request, tweaks),
     };
-    written.map(Bytes::from).map_err(|_| Problem::config("The conversation cannot be written as JSON."))
+    let written = written.map_err(|_| Problem::config("The conversation cannot be written as JSON."))?;
+    Ok(adjusted(written, adjustments).into())
 }
 
 /// The answer and the head it came with.

@@ -10,6 +10,7 @@
 //!   servers write it
 //! - `brokered`: sending through a broker that holds the keys; `destination`, `meter`, `counts`: the broker's side of it
 //! - `client`, `retry`, `problem`: attempts, waits, and what an error means
+//! - `refusal`, `ladder`, `quirks`: what a refusal says, what is left out next, and what is remembered of it
 //! - `probe`: whether a model answers at all
 
 mod answer;
@@ -29,15 +30,17 @@ mod exchange;
 mod history;
 mod images;
 mod json;
+mod ladder;
 mod meter;
 mod options;
-mod patterns;
 mod plan;
 mod probe;
 mod problem;
 mod provider;
+mod quirks;
 mod reading;
 mod redact;
+mod refusal;
 mod responses;
 mod retry;
 mod route;

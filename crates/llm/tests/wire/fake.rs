@@ -72,6 +72,10 @@ impl Turn {
         self.header("content-encoding", "gzip")
     }
 
+    pub fn status(self, status: u16) -> Self {
+        Self { status, ..self }
+    }
+
     pub fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));
         self

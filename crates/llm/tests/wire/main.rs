@@ -10,6 +10,7 @@ mod failures;
 mod fake;
 mod openai;
 mod probing;
+mod refusals;
 mod responses;
 mod retries;
 mod secrets;
