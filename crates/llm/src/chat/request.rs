@@ -9,6 +9,7 @@ use super::message::{WireMessage, Writer};
 use super::options::options;
 use crate::call_ids::Form;
 use crate::history::shape;
+use crate::images::{Images, Limits};
 use crate::plan::{Plan, Tweaks};
 
 #[derive(Serialize)]
@@ -37,7 +38,8 @@ pub(crate) fn body(
     let history = shape(&request.messages, Form::of(&plan.route.model));
     let provider = plan.route.provider;
     let cache_markers = plan.traits.cache_markers && !tweaks.without_cache_markers;
-    let writer = Writer { traits: &plan.traits, provider, cache_markers };
+    let images = Images::of(&history, plan.traits.vision.then(|| Limits::of(&plan.route.model)));
+    let writer = Writer { traits: &plan.traits, provider, images: &images, cache_markers };
     let mut options = options(llm, provider, &plan.traits, &plan.session, tweaks.temperature(llm));
     if plan.stream {
         options.insert("stream".to_owned(), true.into());
