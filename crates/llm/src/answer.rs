@@ -2,8 +2,11 @@
 
 use serde_json::Value;
 use types::content::{Content, Message, Role, ToolCall};
+use types::model::Ending;
 use types::stats::TokenUsage;
 use uuid::Uuid;
+
+use crate::json::without_halves;
 
 /// What a provider reports of one call. `prompt` includes what was read from and written to the cache.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -40,8 +43,7 @@ pub(crate) struct Answer {
     pub thinking_blocks: Vec<Value>,
     pub calls: Vec<ToolCall>,
     pub tokens: Tokens,
-    /// The provider ended the answer because of its content.
-    pub refused: bool,
+    pub ending: Ending,
 }
 
 impl Answer {
@@ -63,6 +65,7 @@ impl Answer {
 }
 
 pub(crate) fn tool_call(id: &str, name: &str, arguments: String) -> ToolCall {
+    let arguments = without_halves(arguments);
     ToolCall { id: id.to_owned(), name: name.to_owned(), arguments, origin: "completion".to_owned() }
 }
 

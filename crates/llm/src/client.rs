@@ -12,23 +12,29 @@ use types::stats::TokenUsage;
 use crate::answer::Answer;
 use crate::cost;
 use crate::exchange::{self, attempt};
-use crate::plan::{Plan, Tweaks};
+use crate::ladder::Ladder;
+use crate::plan::Plan;
 use crate::problem::Problem;
+use crate::quirks::Quirks;
 use crate::redact::Redactor;
-use crate::retry::{attempts, wait};
+use crate::retry::{LONGEST_DEMAND, attempts, wait};
 use crate::stream::{Announcer, StreamSink};
 use crate::transport::Transport;
 
-/// A client for all providers; cheap to clone.
+/// No attempt begins later than this after the first one.
+const LATEST_ATTEMPT: Duration = Duration::from_secs(30 * 60);
+
+/// A client for all providers; cheap to clone. It remembers what servers refuse.
 #[derive(Clone)]
 pub struct Client {
     transport: Arc<dyn Transport>,
+    quirks: Arc<Quirks>,
 }
 
 impl Client {
     #[must_use]
     pub fn new(transport: Arc<dyn Transport>) -> Self {
-        Self { transport }
+        Self { transport, quirks: Arc::default() }
     }
 
     /// Asks the model of `llm`. `session` is the conversation's id, which providers use for caching. The
@@ -66,10 +72,13 @@ impl Client {
         let plan =
             Plan::new(llm, session, sink.is_some()).map_err(|problem| failed(problem, "The model server"))?;
         let label = plan.route.label.as_str();
-        let mut tweaks = Tweaks::default();
-        let mut body =
-            exchange::body(llm, &plan, request, tweaks).map_err(|problem| failed(problem, label))?;
-        let mut number = 1;
+        let mut ladder = Ladder::new(self.quirks.of(&plan.route));
+        let written = |ladder: &Ladder| {
+            let body = exchange::body(llm, &plan, request, ladder.tweaks, &ladder.adjustments);
+            body.map_err(|problem| failed(problem, label))
+        };
+        let mut body = written(&ladder)?;
+        let (mut number, began) = (1, Instant::now());
         loop {
             let mut out = Announcer::start(sink, number);
             let started = Instant::now();
@@ -77,16 +86,22 @@ impl Client {
             let problem = match result {
                 Ok((answer, headers)) => {
                     out.succeed();
+                    if let Some(learned) = ladder.learned() {
+                        self.quirks.learn(&plan.route, learned);
+                    }
                     return Ok(completion(llm, &plan, answer, &headers, started.elapsed()));
                 }
                 Err(problem) => problem,
             };
-            let before = tweaks;
-            tweaks.warmer |= problem.is_no_response() && llm.temperature == Some(0.0);
-            tweaks.without_cache_markers |= problem.refuses_cache_markers();
-            let at_once = tweaks.without_cache_markers != before.without_cache_markers;
-            let again = at_once || (problem.may_retry() && number < attempts(llm));
-            let pause = if at_once { Duration::ZERO } else { wait(llm, number, problem.asked_wait()) };
+            let at_once = ladder.step(llm, &problem, &body);
+            let asked = problem.asked_wait();
+            let pause = match asked {
+                _ if at_once || problem.is_unreadable_call() => Duration::ZERO,
+                asked => wait(llm, number, asked),
+            };
+            let in_time =
+                asked.is_none_or(|asked| asked <= LONGEST_DEMAND) && began.elapsed() + pause < LATEST_ATTEMPT;
+            let again = at_once || (problem.may_retry() && number < attempts(llm) && in_time);
             let failure = failed(problem, label);
             out.abort(&failure.detail);
             if !again {
@@ -95,10 +110,7 @@ impl Client {
             tracing::warn!(model = %llm.model, attempt = number, code = %failure.code,
                 wait_ms = pause.as_millis() as u64, "model call failed, trying again");
             tokio::time::sleep(pause).await;
-            if tweaks != before {
-                body =
-                    exchange::body(llm, &plan, request, tweaks).map_err(|problem| failed(problem, label))?;
-            }
+            body = written(&ladder)?;
             number += 1;
         }
     }
@@ -120,5 +132,6 @@ fn completion(
         ..counts.usage()
     };
     let cost = cost::of(llm, known, headers, &counts);
-    Completion { id, message: answer.into_message(), tokens, cost, latency: latency.as_secs_f64() }
+    let (ending, latency) = (answer.ending, latency.as_secs_f64());
+    Completion { id, message: answer.into_message(), ending, tokens, cost, latency }
 }

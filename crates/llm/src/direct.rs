@@ -7,6 +7,7 @@ use futures_util::StreamExt;
 use outbound::{Outbound, Refused, cause_of_refusal};
 
 use crate::transport::{HttpAnswer, HttpCall, Transport, TransportError};
+use crate::unpack::unpacked;
 
 /// Sends over HTTP. A value costs nothing until its first call.
 #[derive(Default)]
@@ -29,11 +30,10 @@ impl Transport for Direct {
         })?;
         let answer = client.post(call.url).headers(call.headers).body(call.body).send().await;
         let answer = answer.map_err(transport_error)?;
-        Ok(HttpAnswer {
-            status: answer.status(),
-            headers: answer.headers().clone(),
-            body: answer.bytes_stream().map(|piece| piece.map_err(transport_error)).boxed(),
-        })
+        let (status, mut headers) = (answer.status(), answer.headers().clone());
+        let body = answer.bytes_stream().map(|piece| piece.map_err(transport_error)).boxed();
+        let body = unpacked(&mut headers, body);
+        Ok(HttpAnswer { status, headers, body })
     }
 }
 

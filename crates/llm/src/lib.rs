@@ -6,9 +6,11 @@
 //! - `catalog`, `traits`: what is known about a model
 //! - `history`, `call_ids`, `written`: the provider-neutral shape of the messages
 //! - `chat`, `responses`, `anthropic`: the dialects, requests and answers
-//! - `sse`, `exchange`: one attempt on the wire
+//! - `sse`, `events`, `reading`, `unpack`, `exchange`: one attempt on the wire; `ending`: how an answer ended; `json`: as
+//!   servers write it
 //! - `brokered`: sending through a broker that holds the keys; `destination`, `meter`, `counts`: the broker's side of it
 //! - `client`, `retry`, `problem`: attempts, waits, and what an error means
+//! - `refusal`, `ladder`, `quirks`: what a refusal says, what is left out next, and what is remembered of it
 //! - `probe`: whether a model answers at all
 
 mod answer;
@@ -22,17 +24,23 @@ mod cost;
 mod counts;
 mod destination;
 mod direct;
+mod ending;
+mod events;
 mod exchange;
 mod history;
 mod images;
+mod json;
+mod ladder;
 mod meter;
 mod options;
-mod patterns;
 mod plan;
 mod probe;
 mod problem;
 mod provider;
+mod quirks;
+mod reading;
 mod redact;
+mod refusal;
 mod responses;
 mod retry;
 mod route;
@@ -40,6 +48,7 @@ mod sse;
 mod stream;
 mod traits;
 mod transport;
+mod unpack;
 mod written;
 
 pub use brokered::{Broker, Brokered, Pieces};

@@ -7,8 +7,8 @@ use types::stats::TokenUsage;
 use crate::answer::Tokens;
 use crate::catalog::Known;
 use crate::counts::Counts;
-use crate::exchange::is_json;
 use crate::provider::Dialect;
+use crate::reading;
 use crate::sse::{Passing, SsePasser};
 use crate::{anthropic, chat, cost, responses};
 
@@ -36,13 +36,20 @@ pub struct Meter {
 }
 
 enum Form {
-    Whole { bytes: u64 },
-    Streamed { passer: SsePasser, events: u64 },
+    /// Nothing of it has come.
+    Unknown,
+    Whole {
+        bytes: u64,
+    },
+    Streamed {
+        passer: SsePasser,
+        events: u64,
+    },
 }
 
 impl Meter {
     pub(crate) fn new(llm: LlmConfig, dialect: Dialect, known: Option<Known>, request_bytes: usize) -> Self {
-        let (form, counts) = (Form::Whole { bytes: 0 }, Counts::default());
+        let (form, counts) = (Form::Unknown, Counts::default());
         Self { llm, dialect, known, headers: HeaderMap::new(), request_bytes, form, counts }
     }
 
@@ -56,14 +63,19 @@ impl Meter {
     /// The answer's head is there.
     pub fn begin(&mut self, headers: &HeaderMap) {
         self.headers = headers.clone();
-        if !is_json(headers) {
-            self.form = Form::Streamed { passer: SsePasser::default(), events: 0 };
-        }
     }
 
     /// The next bytes of the answer's body.
     pub fn feed(&mut self, bytes: &[u8]) {
+        if matches!(self.form, Form::Unknown) {
+            self.form = match reading::Form::of(bytes) {
+                Some(reading::Form::Streamed) => Form::Streamed { passer: SsePasser::default(), events: 0 },
+                Some(reading::Form::Plain | reading::Form::Page) => Form::Whole { bytes: 0 },
+                None => return,
+            };
+        }
         match &mut self.form {
+            Form::Unknown => {}
             Form::Whole { bytes: passed } => {
                 *passed += bytes.len() as u64;
                 self.counts.feed(bytes);
@@ -82,6 +94,7 @@ impl Meter {
     #[must_use]
     pub fn finish(self) -> Spent {
         let answered = match &self.form {
+            Form::Unknown => 0,
             Form::Whole { bytes } => bytes / TOKEN_BYTES,
             // Most events of a stream have one token.
             Form::Streamed { events, .. } => *events,

@@ -6,7 +6,8 @@ use serde_json::Value;
 use types::classify::is_used_up;
 use types::model::{FailureKind, ModelFailure};
 
-use crate::patterns;
+use crate::refusal::{self, Adjustment, words};
+use crate::retry::LONGEST_DEMAND;
 use crate::transport::TransportError;
 
 /// The `type` of a broker's error object, under status 402, when a budget is used up.
@@ -14,6 +15,8 @@ pub const BUDGET_REACHED: &str = "budget_reached";
 
 /// Most characters of a provider's text that reach the user.
 const DETAIL_LIMIT: usize = 2_000;
+/// Of a page's title.
+const TITLE_LIMIT: usize = 80;
 const KEY_REJECTED: &str = "Your LLM API key appears to be invalid or has expired.";
 
 #[derive(Clone, Debug, PartialEq)]
@@ -50,21 +53,28 @@ impl Problem {
             return Self::new(Cause::Budget, said);
         }
         let said = match serde_json::from_str::<Value>(&evidence) {
-            Ok(body) => said(body.get("error").filter(|error| !error.is_null()).unwrap_or(&body)),
-            Err(_) if evidence.trim_start().starts_with('<') => String::new(),
+            Ok(body) => {
+                // One provider puts its errors into a list.
+                let body = body.get(0).unwrap_or(&body);
+                said(body.get("error").filter(|error| !error.is_null()).unwrap_or(body))
+            }
+            Err(_) if evidence.trim_start().starts_with('<') => title(&evidence).unwrap_or_default(),
             Err(_) => evidence.trim().to_owned(),
         };
         let message =
             if said.is_empty() { format!("answered {status}") } else { format!("answered {status}: {said}") };
-        Self { evidence, ..Self::new(Cause::Status(status), message) }
+        let retry_after = refusal::asked_wait(&evidence);
+        Self { evidence, retry_after, ..Self::new(Cause::Status(status), message) }
     }
 
     /// An error object inside an answer that began well.
     pub(crate) fn in_body(error: &Value) -> Self {
         let evidence = error.to_string();
         let status = implied_status(error, &evidence);
+        let retry_after = refusal::asked_wait(&evidence);
         Self {
             evidence,
+            retry_after,
             ..Self::new(Cause::Status(status), format!("answered with an error: {}", said(error)))
         }
     }
@@ -90,6 +100,15 @@ impl Problem {
         Self::new(Cause::Garbled, format!("is not understood: {what}"))
     }
 
+    /// A page instead of an answer: of a proxy, mostly.
+    pub(crate) fn page(page: &[u8]) -> Self {
+        let page = String::from_utf8_lossy(page);
+        match title(&page) {
+            Some(title) => Self::garbled(&format!("it is a page with the title \"{title}\"")),
+            None => Self::garbled("it is a page and no JSON"),
+        }
+    }
+
     pub(crate) fn cut_stream() -> Self {
         Self::new(Cause::Connection, "broke off within an answer (connection closed)".to_owned())
     }
@@ -107,7 +126,7 @@ impl Problem {
     }
 
     pub(crate) fn retry_after(self, asked: Option<Duration>) -> Self {
-        Self { retry_after: asked, ..self }
+        Self { retry_after: asked.or(self.retry_after), ..self }
     }
 
     /// How long the provider asks to wait.
@@ -121,14 +140,37 @@ impl Problem {
 
     /// The provider finds the prompt too short to be cached.
     pub(crate) fn refuses_cache_markers(&self) -> bool {
-        patterns::cache_too_small(&self.evidence)
+        words::CACHE_TOO_SMALL.are_in(&self.evidence)
+    }
+
+    /// The provider cannot read the call that its model wrote: a matter of luck.
+    pub(crate) fn is_unreadable_call(&self) -> bool {
+        matches!(self.cause, Cause::Status(_))
+            && words::UNREADABLE_CALL.are_in(&self.evidence)
+            && !words::BROKEN_HISTORY.are_in(&self.evidence)
+    }
+
+    /// What may be changed in the request so that it is taken. `body` is what was sent.
+    pub(crate) fn adjustment(&self, body: impl FnOnce() -> Option<Value>) -> Option<Adjustment> {
+        let Cause::Status(status) = self.cause else { return None };
+        if matches!(status, 401 | 402 | 403 | 429) || (self.evidence.is_empty() && status != 413) {
+            return None;
+        }
+        refusal::adjustment(status, &self.evidence, &body()?)
+    }
+
+    /// The account is used up, and no minute of waiting helps.
+    fn is_used_up(&self) -> bool {
+        let waits = self.retry_after.is_some_and(|asked| asked <= LONGEST_DEMAND);
+        (self.cause == Cause::Status(402) || is_used_up(&self.evidence)) && !waits
     }
 
     pub(crate) fn may_retry(&self) -> bool {
-        if self.kind() != FailureKind::Other || is_used_up(&self.evidence) {
+        if self.kind() != FailureKind::Other || self.is_used_up() {
             return false;
         }
         match self.cause {
+            _ if self.is_unreadable_call() => true,
             Cause::Status(status) => matches!(status, 408 | 409 | 429) || status >= 500,
             Cause::Connection | Cause::Timeout | Cause::NoResponse | Cause::Garbled => true,
             Cause::ContentPolicy | Cause::Config | Cause::Budget => false,
@@ -139,9 +181,17 @@ impl Problem {
     pub(crate) fn into_failure(self, label: &str) -> ModelFailure {
         let (kind, code) = (self.kind(), self.code());
         let detail = match (code, self.cause) {
-            ("LLMAuthenticationError", _) => KEY_REJECTED.to_owned(),
+            // A page is a proxy's, which asks for another key than ours.
+            ("LLMAuthenticationError", _) if !self.evidence.trim_start().starts_with('<') => {
+                KEY_REJECTED.to_owned()
+            }
             (_, Cause::Config | Cause::Budget) => self.message,
             _ => format!("{label} {}", self.message),
+        };
+        let too_long = self.retry_after.filter(|asked| *asked > LONGEST_DEMAND);
+        let detail = match too_long {
+            Some(asked) => format!("{detail} (it asks to wait for {} minutes)", asked.as_secs().div_ceil(60)),
+            None => detail,
         };
         ModelFailure { kind, code: code.to_owned(), detail: shortened(detail) }
     }
@@ -152,14 +202,20 @@ impl Problem {
             Cause::ContentPolicy => return FailureKind::ContentPolicy,
             _ => return FailureKind::Other,
         };
-        if matches!(status, 401 | 429) {
-            FailureKind::Other
-        } else if status == 413 || patterns::prompt_too_long(&self.evidence) {
+        let text = &self.evidence;
+        let of_the_request = matches!(status, 400 | 422);
+        if status == 429 && is_too_large_for_its_rate(text) {
             FailureKind::ContextWindow
-        } else if patterns::broken_history(&self.evidence) {
+        } else if matches!(status, 401 | 402 | 429) || is_used_up(text) || self.is_unreadable_call() {
+            FailureKind::Other
+        } else if words::BROKEN_HISTORY.are_in(text) {
             FailureKind::MalformedHistory
-        } else if patterns::content_policy(&self.evidence) {
+        } else if status == 413 || words::prompt_too_long(status, text) {
+            FailureKind::ContextWindow
+        } else if words::CONTENT_POLICY.are_in(text) {
             FailureKind::ContentPolicy
+        } else if of_the_request && words::names_a_message(text) {
+            FailureKind::MalformedHistory
         } else {
             FailureKind::Other
         }
@@ -174,7 +230,10 @@ impl Problem {
         }
         match self.cause {
             Cause::Status(401) => "LLMAuthenticationError",
-            Cause::Status(400 | 403) if patterns::authentication(&self.evidence) => "LLMAuthenticationError",
+            Cause::Status(400 | 403) if is_used_up(&self.evidence) => "LLMBadRequestError",
+            Cause::Status(400 | 403) if words::AUTHENTICATION.are_in(&self.evidence) => {
+                "LLMAuthenticationError"
+            }
             Cause::Status(404) => "NotFoundError",
             Cause::Status(408) | Cause::Timeout => "LLMTimeoutError",
             Cause::Status(429) => "LLMRateLimitError",
@@ -185,6 +244,27 @@ impl Problem {
             Cause::Status(_) | Cause::Config | Cause::ContentPolicy => "LLMBadRequestError",
         }
     }
+}
+
+/// The title of a page, else its first heading, on one line.
+fn title(page: &str) -> Option<String> {
+    let lower = page.to_ascii_lowercase();
+    let within = |name: &str| {
+        let start = lower.find(&format!("<{name}"))?;
+        let start = start + lower.get(start..)?.find('>')? + 1;
+        let end = start + lower.get(start..)?.find('<')?;
+        let words: Vec<_> = page.get(start..end)?.split_whitespace().collect();
+        let text = words.join(" ").replace("&amp;", "&").replace("&#39;", "'").replace("&quot;", "\"");
+        (!text.is_empty()).then(|| text.chars().take(TITLE_LIMIT).collect())
+    };
+    within("title").or_else(|| within("h1"))
+}
+
+/// One request is more than an account may send in a minute: waiting does not make it smaller.
+fn is_too_large_for_its_rate(text: &str) -> bool {
+    let text = text.to_lowercase();
+    text.contains("request too large")
+        && (text.contains("tokens per min") || text.contains("must be reduced"))
 }
 
 fn budget_reached(status: u16, evidence: &str) -> Option<String> {
@@ -208,7 +288,10 @@ fn said(error: &Value) -> String {
 }
 
 fn implied_status(error: &Value, evidence: &str) -> u16 {
-    let number = ["code", "status"].iter().find_map(|key| error.get(key).and_then(Value::as_u64));
+    let number = ["code", "status", "status_code"].iter().find_map(|key| {
+        let number = error.get(key)?;
+        number.as_u64().or_else(|| number.as_str()?.parse().ok())
+    });
     if let Some(status) =
         number.and_then(|number| u16::try_from(number).ok()).filter(|n| (400..600).contains(n))
     {
@@ -221,6 +304,13 @@ fn implied_status(error: &Value, evidence: &str) -> u16 {
         ("not_found_error", 404),
         ("rate_limit", 429),
         ("insufficient_quota", 429),
+        ("RESOURCE_EXHAUSTED", 429),
+        ("insufficient_balance", 402),
+        ("UNAVAILABLE", 503),
+        ("INVALID_ARGUMENT", 400),
+        ("context_length_exceeded", 400),
+        ("tool_use_failed", 400),
+        ("content_filter", 400),
         ("overloaded_error", 529),
         ("invalid_request_error", 400),
     ];
@@ -283,6 +373,10 @@ mod tests {
             "OpenAI answered 400: The request is invalid. (invalid_request_error)"
         );
         assert_eq!(failure(502, "<html>Bad gateway</html>").2, "OpenAI answered 502");
+        let page = "<!doctype html><TITLE lang=en>\n502 Bad\n gateway &amp; more</TITLE><h1>x</h1>";
+        assert_eq!(failure(502, page).2, "OpenAI answered 502: 502 Bad gateway & more");
+        let listed = r#"[{"error": {"code": 400, "message": "No such thing."}}]"#;
+        assert_eq!(failure(400, listed).2, "OpenAI answered 400: No such thing.");
         assert_eq!(failure(401, "whatever").2, KEY_REJECTED);
         assert!(failure(400, &"x".repeat(9_000)).2.len() < 2_100);
     }

@@ -8,7 +8,9 @@ use jiff::fmt::rfc2822;
 use types::agent::LlmConfig;
 
 /// The longest wait a provider can demand.
-const LONGEST_DEMAND: Duration = Duration::from_secs(300);
+pub(crate) const LONGEST_DEMAND: Duration = Duration::from_secs(300);
+/// An attempt whose time nobody limits ends all the same.
+const LONGEST_ATTEMPT: Duration = Duration::from_secs(60 * 60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Attempts in all.
@@ -46,9 +48,9 @@ pub fn asked_wait(headers: &HeaderMap) -> Option<Duration> {
     retry_after(headers, Timestamp::now()).map(|asked| asked.min(LONGEST_DEMAND))
 }
 
-/// A configured time limit in seconds; none, or nothing positive, is a day.
+/// A configured time limit in seconds; none, or nothing positive, is an hour.
 pub(crate) fn limit(configured: Option<f64>) -> Duration {
-    configured.filter(|seconds| *seconds > 0.0).map_or(DAY, seconds)
+    configured.filter(|seconds| *seconds > 0.0).map_or(LONGEST_ATTEMPT, seconds)
 }
 
 /// Numbers that are no duration are zero; the longest is a day.
@@ -95,7 +97,8 @@ mod tests {
         let llm = LlmConfig { retry_multiplier: f64::NAN, retry_min_wait: f64::NAN, ..LlmConfig::default() };
         assert!(wait(&llm, u32::MAX, None) <= DAY);
         assert_eq!(limit(Some(f64::INFINITY)), DAY);
-        assert_eq!(limit(Some(0.0)), DAY);
+        assert_eq!(limit(Some(0.0)), LONGEST_ATTEMPT);
+        assert_eq!(limit(None), LONGEST_ATTEMPT);
         assert_eq!(attempts(&LlmConfig { num_retries: 0, ..LlmConfig::default() }), 1);
     }
 }

@@ -1,6 +1,6 @@
 //! Where a call goes: provider, model name to send, URL and headers.
 
-use http::header::{AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
+use http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use outbound::MOST_HEADERS;
 use reqwest::Url;
@@ -66,6 +66,7 @@ impl Route {
     ) -> Result<HeaderMap, Problem> {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
         for (name, value) in [
             (HeaderName::from_static("http-referer"), llm.openrouter_site_url.as_str()),

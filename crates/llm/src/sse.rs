@@ -68,6 +68,14 @@ impl SseReader {
         Ok(())
     }
 
+    /// The stream is over: what was begun and never ended is delivered, as far as it came.
+    pub(crate) fn finish(&mut self, mut deliver: impl FnMut(SseEvent)) {
+        if !self.line.is_empty() {
+            self.finish_line(&mut deliver);
+        }
+        self.dispatch(&mut deliver);
+    }
+
     fn take(&mut self, piece: &[u8]) -> Result<(), TooLong> {
         if self.line.len() + self.data.len() + piece.len() > MAX_EVENT_BYTES {
             return Err(TooLong);
@@ -94,7 +102,8 @@ impl SseReader {
     fn dispatch(&mut self, deliver: &mut impl FnMut(SseEvent)) {
         let name = std::mem::take(&mut self.name);
         let data = std::mem::take(&mut self.data);
-        if std::mem::take(&mut self.has_data) {
+        // One that holds nothing is a sign of life, as a comment is.
+        if std::mem::take(&mut self.has_data) && !data.trim_ascii().is_empty() {
             deliver(SseEvent { name, data });
         }
     }
@@ -171,7 +180,10 @@ impl SsePasser {
         let mut rest = piece;
         while let Some((byte, after)) = rest.split_first() {
             self.place = match self.place {
-                Place::Data => return show(Passing::Data(rest)),
+                Place::Data => {
+                    self.has_data |= !rest.trim_ascii().is_empty();
+                    return show(Passing::Data(rest));
+                }
                 Place::Other => return,
                 Place::Mark(read) if BYTE_ORDER_MARK.get(read) == Some(byte) => match read + 1 {
                     read if read == BYTE_ORDER_MARK.len() => Place::Name(0),
@@ -188,7 +200,6 @@ impl SsePasser {
                 },
                 Place::Mark(_) | Place::Name(_) => Place::Other,
             };
-            self.has_data |= self.place == Place::Data;
             rest = after;
         }
     }
@@ -255,8 +266,20 @@ mod tests {
     }
 
     #[test]
-    fn an_event_without_its_blank_line_is_not_delivered() {
-        assert_eq!(read(&[b"data: a\n"]), []);
+    fn an_event_that_holds_nothing_is_none() {
+        assert_eq!(read(&[b"data:\n\nevent: ping\ndata: \n\ndata: a\n\n"]), [event("", "a")]);
+    }
+
+    #[test]
+    fn an_event_without_its_blank_line_is_delivered_when_nothing_more_comes() {
+        for cut in ["data: a\ndata: b\n", "data: a\ndata: b"] {
+            let (mut reader, mut events) = (SseReader::default(), Vec::new());
+            reader.feed(cut.as_bytes(), |event| events.push(event)).unwrap();
+            assert_eq!(events, []);
+            reader.finish(|event| events.push(event));
+            reader.finish(|event| events.push(event));
+            assert_eq!(events, [event("", "a\nb")]);
+        }
     }
 
     #[test]
@@ -287,7 +310,8 @@ mod tests {
             places.extend([0, wire.len()]);
             places.sort_unstable();
             let pieces: Vec<&[u8]> = places.windows(2).map(|pair| &wire[pair[0]..pair[1]]).collect();
-            let expected: Vec<SseEvent> = data.iter().map(|line| event("", line)).collect();
+            let filled = data.iter().filter(|line| !line.trim_ascii().is_empty());
+            let expected: Vec<SseEvent> = filled.map(|line| event("", line)).collect();
             prop_assert_eq!(&read(&pieces), &expected);
             let data = expected.into_iter().map(|event| without_space(event.data));
             prop_assert_eq!(passed(&pieces), data.collect::<Vec<_>>());

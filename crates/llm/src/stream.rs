@@ -28,6 +28,16 @@ pub enum StreamEvent {
     },
 }
 
+/// How far a streamed answer is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Progress {
+    More,
+    /// It is whole; its costs may follow.
+    Ended,
+    /// Nothing more is to come.
+    Over,
+}
+
 /// Announces one attempt to a sink, and its end unless it succeeds.
 pub(crate) struct Announcer<'a> {
     sink: Option<&'a dyn StreamSink>,
@@ -51,6 +61,15 @@ impl<'a> Announcer<'a> {
             content: content.to_owned(),
             chunk_id: chunk_id.map(str::to_owned),
         });
+    }
+
+    /// The server has begun its answer anew: what came of it counts for nothing.
+    pub(crate) fn begin_anew(&mut self) {
+        if let Some(sink) = self.sink.filter(|_| self.open) {
+            let (attempt, reason) = (self.attempt, "the server began its answer anew".to_owned());
+            sink.push(StreamEvent::Aborted { attempt, reason });
+            sink.push(StreamEvent::Started { attempt });
+        }
     }
 
     pub(crate) fn succeed(mut self) {

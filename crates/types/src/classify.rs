@@ -43,7 +43,26 @@ const TRANSIENT: &[&str] = &[
     "name or service not known",
     "error code: 5",
 ];
-const USED_UP: &[&str] = &["usage_limit_reached", "insufficient_quota"];
+const USED_UP: &[&str] = &[
+    "usage_limit_reached",
+    "insufficient_quota",
+    "exceeded your current quota",
+    "insufficient balance",
+    "insufficient_balance",
+    "insufficient funds",
+    "insufficient credit",
+    "credit balance is too low",
+    "more credits",
+    "out of credits",
+    "available credits",
+    "no credits",
+    "payment required",
+    "spending limit",
+    "billing hard limit",
+    "billing_hard_limit_reached",
+    "arrearage",
+    "answered 402",
+];
 
 /// Classifies the code and detail of a `ConversationErrorEvent`: codes that say enough first, then words of
 /// the detail, then the general codes.
@@ -63,6 +82,7 @@ fn by_code(code: &str, detail: &str) -> Option<Classification> {
         "LLMAuthenticationError" => settings("auth"),
         "LLMRateLimitError" if is_used_up(detail) => settings("quota"),
         "LLMRateLimitError" => retry("rate_limit"),
+        "LLMBadRequestError" if is_used_up(detail) => settings("quota"),
         "LLMBadRequestError" | "NotFoundError" | "SecretUnavailable" => settings("config"),
         "LLMContextWindowExceedError" | "LLMMalformedConversationHistoryError" => retry("agent_action"),
         "MaxIterationsReached" => nothing("agent_action"),
@@ -154,6 +174,17 @@ mod tests {
         assert_eq!(classify("APIError", "Error code: 401 - no"), settings("auth"));
         assert_eq!(classify("APIError", "the daily quota is gone"), settings("quota"));
         assert_eq!(classify("APIError", "odd"), retry("transient"));
+    }
+
+    #[test]
+    fn an_account_without_money_is_a_quota_whatever_the_status() {
+        for detail in [
+            "Anthropic answered 400: Your credit balance is too low to access the Anthropic API.",
+            "DeepSeek answered 402: Insufficient Balance (unknown_error)",
+            "The model server answered 402",
+        ] {
+            assert_eq!(classify("LLMBadRequestError", detail), settings("quota"), "{detail}");
+        }
     }
 
     #[test]

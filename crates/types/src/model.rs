@@ -38,12 +38,28 @@ pub struct Completion {
     pub id: String,
     /// Role assistant; text, tool calls, reasoning, thinking blocks.
     pub message: Message,
+    pub ending: Ending,
     /// Tokens of this call, with the model and response id.
     pub tokens: TokenUsage,
     /// US dollars; 0 when the price is unknown.
     pub cost: f64,
     /// Seconds.
     pub latency: f64,
+}
+
+/// How an answer ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Ending {
+    /// The model had said what it had to say.
+    #[default]
+    Done,
+    /// A limit of the output or of the context cut it off. Of its calls so many, from the first, came whole; what
+    /// is behind them looks whole at times, and is not.
+    Cut { whole_calls: usize },
+    /// The provider withheld the rest because of its content.
+    Withheld,
+    /// The provider wants to be asked again with what is there.
+    Paused,
 }
 
 /// A model call that failed for good. `code` and texts are those of `ConversationErrorEvent`.

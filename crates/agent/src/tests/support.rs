@@ -212,7 +212,14 @@ pub fn completion(response_id: &str, text: &str, calls: Vec<ToolCall>) -> Comple
         response_id: response_id.to_owned(),
         ..TokenUsage::default()
     };
-    Completion { id: response_id.to_owned(), message, tokens, cost: 0.0, latency: 0.5 }
+    Completion {
+        id: response_id.to_owned(),
+        message,
+        ending: types::model::Ending::Done,
+        tokens,
+        cost: 0.0,
+        latency: 0.5,
+    }
 }
 
 pub fn failure(kind: FailureKind, code: &str) -> ModelFailure {

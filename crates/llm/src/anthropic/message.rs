@@ -7,7 +7,7 @@ use serde_json::Value;
 use types::content::{Content, Message};
 
 use crate::history::{History, ToolResult, Turn, image_urls};
-use crate::images::{self, ImageSource};
+use crate::images::{Images, Shown};
 use crate::written::Arguments;
 
 #[derive(Serialize)]
@@ -51,7 +51,7 @@ enum Kind<'a> {
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum Source<'a> {
-    Base64 { media_type: &'a str, data: &'a str },
+    Base64 { media_type: &'a str, data: Cow<'a, str> },
     Url { url: &'a str },
 }
 
@@ -71,17 +71,21 @@ pub(super) fn system<'h>(history: &History<'h>, cache_markers: bool) -> Vec<Bloc
     blocks
 }
 
-pub(super) fn messages<'h>(history: &History<'h>, vision: bool, cache_markers: bool) -> Vec<WireMessage<'h>> {
+pub(super) fn messages<'h>(
+    history: &History<'h>,
+    images: &Images<'h>,
+    cache_markers: bool,
+) -> Vec<WireMessage<'h>> {
     let mut messages = Vec::with_capacity(history.turns.len() * 2);
     for turn in &history.turns {
         match turn {
-            Turn::User(content) => push(&mut messages, "user", user(content, vision)),
+            Turn::User(content) => push(&mut messages, "user", user(content, images)),
             Turn::Assistant { message, results } => {
                 push(&mut messages, "assistant", assistant(message, results));
                 push(
                     &mut messages,
                     "user",
-                    results.iter().map(|result| tool_result(result, vision)).collect(),
+                    results.iter().map(|result| tool_result(result, images)).collect(),
                 );
             }
         }
@@ -102,11 +106,11 @@ fn push<'h>(messages: &mut Vec<WireMessage<'h>>, role: &'static str, blocks: Vec
     }
 }
 
-fn user<'h>(content: &[&'h Content], vision: bool) -> Vec<Block<'h>> {
+fn user<'h>(content: &[&'h Content], images: &Images<'h>) -> Vec<Block<'h>> {
     let mut blocks = Vec::with_capacity(content.len());
     for piece in content {
         blocks.extend(piece.as_text().and_then(|text| text_block(Cow::Borrowed(text))));
-        blocks.extend(image_urls(piece).map(|url| image(url, vision)));
+        blocks.extend(image_urls(piece).map(|url| image(url, images)));
     }
     blocks
 }
@@ -125,17 +129,17 @@ fn tool_use<'h>(result: &ToolResult<'h>) -> Block<'h> {
     block(Kind::ToolUse { id, name, input })
 }
 
-fn tool_result<'h>(result: &ToolResult<'h>, vision: bool) -> Block<'h> {
+fn tool_result<'h>(result: &ToolResult<'h>, images: &Images<'h>) -> Block<'h> {
     let mut content: Vec<_> = result.texts.iter().cloned().filter_map(text_block).collect();
-    content.extend(result.image_urls.iter().map(|url| image(url, vision)));
+    content.extend(result.image_urls.iter().map(|url| image(url, images)));
     block(Kind::ToolResult { tool_use_id: result.id.clone(), content })
 }
 
-fn image(url: &str, vision: bool) -> Block<'_> {
-    let source = match images::source(url).filter(|_| vision) {
-        Some(ImageSource::Base64 { media_type, data }) => Source::Base64 { media_type, data },
-        Some(ImageSource::Url(url)) => Source::Url { url },
-        None => return block(Kind::Text { text: Cow::Borrowed(images::LEFT_OUT) }),
+fn image<'h>(url: &'h str, images: &Images<'h>) -> Block<'h> {
+    let source = match images.get(url) {
+        Shown::Base64 { media_type, data } => Source::Base64 { media_type, data },
+        Shown::Url(url) => Source::Url { url },
+        Shown::Words(text) => return block(Kind::Text { text }),
     };
     block(Kind::Image { source })
 }

@@ -9,6 +9,7 @@ use super::message::{self, Block, WireMessage};
 use super::options::options;
 use crate::call_ids::Form;
 use crate::history::shape;
+use crate::images::{Images, Limits};
 use crate::plan::{Plan, Tweaks};
 
 #[derive(Serialize)]
@@ -41,6 +42,7 @@ pub(crate) fn body(
     tweaks: Tweaks,
 ) -> serde_json::Result<Vec<u8>> {
     let history = shape(&request.messages, Form::of(&plan.route.model));
+    let images = Images::of(&history, plan.traits.vision.then(|| Limits::of(&plan.route.model)));
     let cache_markers = plan.traits.cache_markers && !tweaks.without_cache_markers;
     let tools = request.tools.iter().map(|tool| WireTool {
         name: &tool.name,
@@ -51,7 +53,7 @@ pub(crate) fn body(
     serde_json::to_vec(&Body {
         model: &plan.route.model,
         system: message::system(&history, cache_markers),
-        messages: message::messages(&history, plan.traits.vision, cache_markers),
+        messages: message::messages(&history, &images, cache_markers),
         tools: tools.collect(),
         stream: plan.stream,
         options: options(llm, &plan.traits, history.may_think(), tweaks.temperature(llm)),

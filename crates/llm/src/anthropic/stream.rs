@@ -1,174 +1,163 @@
 //! Puts a streamed answer together.
 
-use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use types::calls::DeltaKind;
 
-use super::reply::{Usage, answer};
+use super::reply::{Usage, answer, id_of};
 use crate::answer::Answer;
+use crate::ending::{Reason, reason};
+use crate::json::{self, Growing};
 use crate::problem::Problem;
 use crate::sse::SseEvent;
-use crate::stream::Announcer;
+use crate::stream::{Announcer, Progress};
 
-/// More blocks than any answer has; a larger index is a fault of the server.
+/// More blocks than any answer has.
 const MAX_BLOCKS: usize = 4096;
 
 #[derive(Default)]
 pub(crate) struct Assembly {
     id: Option<String>,
+    /// In the order in which they began.
     blocks: Vec<PartialBlock>,
     usage: Usage,
-    stop: Option<String>,
+    stop: Option<Reason>,
     began: bool,
-    ended: bool,
+    over: bool,
 }
 
-#[derive(Default)]
 struct PartialBlock {
     index: u64,
     block: Value,
-    input: String,
+    /// As [`GROWING`] names them.
+    parts: [Option<Growing>; 4],
+    open: bool,
 }
 
-#[derive(Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-enum Event {
-    MessageStart {
-        message: Start,
-    },
-    ContentBlockStart {
-        index: u64,
-        content_block: Value,
-    },
-    ContentBlockDelta {
-        index: u64,
-        delta: Delta,
-    },
-    MessageDelta {
-        delta: Option<Stop>,
-        usage: Option<Usage>,
-    },
-    MessageStop,
-    Error {
-        error: Value,
-    },
-    #[serde(other)]
-    Other,
-}
-
-#[derive(Deserialize)]
-struct Start {
-    id: Option<String>,
-    usage: Option<Usage>,
-}
-
-#[derive(Deserialize)]
-struct Stop {
-    stop_reason: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(tag = "type")]
-enum Delta {
-    #[serde(rename = "text_delta")]
-    Text { text: String },
-    #[serde(rename = "thinking_delta")]
-    Thinking { thinking: String },
-    #[serde(rename = "signature_delta")]
-    Signature { signature: String },
-    #[serde(rename = "input_json_delta")]
-    InputJson { partial_json: String },
-    #[serde(other)]
-    Other,
-}
+/// The parts of blocks that grow: the field of a delta, that of the block, the type of such a block, and what a listener
+/// hears of it.
+const GROWING: [(&str, &str, &str, Option<DeltaKind>); 4] = [
+    ("text", "text", "text", Some(DeltaKind::Text)),
+    ("thinking", "thinking", "thinking", Some(DeltaKind::Reasoning)),
+    ("signature", "signature", "thinking", None),
+    ("partial_json", "input", "tool_use", None),
+];
 
 impl Assembly {
-    /// Takes one event; true once nothing more is to come.
-    pub(crate) fn take(&mut self, event: &SseEvent, out: &mut Announcer<'_>) -> Result<bool, Problem> {
-        let event: Event = serde_json::from_str(&event.data)
-            .map_err(|_| Problem::garbled("a piece of the streamed answer is not understood"))?;
-        match event {
-            Event::MessageStart { message } => {
-                self.began = true;
-                self.id = message.id;
-                self.usage.update(message.usage.unwrap_or_default());
-            }
-            Event::ContentBlockStart { index, content_block } => self.open(index, content_block, out)?,
-            Event::ContentBlockDelta { index, delta } => self.extend(index, delta, out),
-            Event::MessageDelta { delta, usage } => {
-                self.usage.update(usage.unwrap_or_default());
-                self.stop = delta.and_then(|delta| delta.stop_reason).or(self.stop.take());
-                self.ended |= self.stop.is_some();
-            }
-            Event::MessageStop => {
-                self.ended = true;
-                return Ok(true);
-            }
-            Event::Error { error } => return Err(Problem::in_body(&error)),
-            Event::Other => {}
+    /// Takes one event.
+    pub(crate) fn take(&mut self, event: &SseEvent, out: &mut Announcer<'_>) -> Result<Progress, Problem> {
+        if event.is_done() {
+            return Ok(self.progress());
         }
-        Ok(false)
+        let Some(said) = event.object()? else { return Ok(self.progress()) };
+        let kind = said.get("type").and_then(Value::as_str).unwrap_or(&event.name);
+        let index = said.get("index").and_then(Value::as_u64);
+        match kind {
+            "message_start" => self.begin(said.get("message").unwrap_or(&Value::Null), out),
+            "content_block_start" => {
+                let block = said.get("content_block").cloned().unwrap_or_default();
+                self.open(index, block, out)?;
+            }
+            "content_block_delta" => self.extend(index, said.get("delta").unwrap_or(&Value::Null), out)?,
+            "content_block_stop" => self.close(index),
+            "message_delta" => {
+                self.usage.update(said.get("usage"));
+                self.stop = said.pointer("/delta/stop_reason").and_then(reason).or(self.stop);
+            }
+            "message_stop" => {
+                self.over = true;
+                return Ok(Progress::Over);
+            }
+            "error" => return Err(Problem::in_body(said.get("error").unwrap_or(&said))),
+            // An error without a name of its kind.
+            _ => {
+                if let Some(error) = said.get("error").filter(|error| !error.is_null()) {
+                    return Err(Problem::in_body(error));
+                }
+            }
+        }
+        Ok(self.progress())
     }
 
     /// The answer, once the stream is over. A stream that ended too early is an error.
-    pub(crate) fn finish(mut self) -> Result<Answer, Problem> {
-        if !self.ended {
+    pub(crate) fn finish(self) -> Result<Answer, Problem> {
+        if !self.over && self.stop.is_none() {
             return Err(Problem::cut_stream());
         }
-        if !self.began {
+        if !self.began && self.blocks.is_empty() {
             return Err(Problem::no_response());
         }
-        self.blocks.sort_by_key(|partial| partial.index);
         let blocks = self.blocks.into_iter().map(PartialBlock::whole).collect();
-        Ok(answer(self.id, blocks, self.stop.as_deref(), self.usage))
+        answer(self.id, blocks, self.stop, &self.usage)
     }
 
-    fn open(&mut self, index: u64, block: Value, out: &mut Announcer<'_>) -> Result<(), Problem> {
+    fn progress(&self) -> Progress {
+        if self.stop.is_some() { Progress::Ended } else { Progress::More }
+    }
+
+    /// A message that begins where another is under way takes its place.
+    fn begin(&mut self, message: &Value, out: &mut Announcer<'_>) {
+        if !self.blocks.is_empty() || self.stop.is_some() {
+            out.begin_anew();
+        }
+        *self = Self { began: true, id: id_of(message), ..Self::default() };
+        self.usage.update(message.get("usage"));
+    }
+
+    fn open(&mut self, index: Option<u64>, mut block: Value, out: &Announcer<'_>) -> Result<(), Problem> {
         if self.blocks.len() >= MAX_BLOCKS {
             return Err(Problem::garbled("the streamed answer has too many blocks"));
         }
-        for (key, kind) in [("text", DeltaKind::Text), ("thinking", DeltaKind::Reasoning)] {
-            let text = block.get(key).and_then(Value::as_str).unwrap_or_default();
-            out.delta(kind, text, self.id.as_deref());
+        let mut parts: [Option<Growing>; 4] = Default::default();
+        for (part, (_, key, _, heard)) in parts.iter_mut().zip(GROWING) {
+            let Some(begin) = block.get(key).and_then(Value::as_str) else { continue };
+            let shown = part.get_or_insert_default().push(begin);
+            heard.into_iter().for_each(|kind| out.delta(kind, shown, self.id.as_deref()));
         }
-        self.blocks.push(PartialBlock { index, block, input: String::new() });
+        json::clean(&mut block);
+        let index = index.unwrap_or_else(|| self.blocks.last().map_or(0, |last| last.index + 1));
+        self.blocks.push(PartialBlock { index, block, parts, open: true });
         Ok(())
     }
 
-    fn extend(&mut self, index: u64, delta: Delta, out: &mut Announcer<'_>) {
-        let Some(partial) = self.blocks.iter_mut().rev().find(|partial| partial.index == index) else {
-            return;
-        };
-        match delta {
-            Delta::Text { text } => {
-                out.delta(DeltaKind::Text, &text, self.id.as_deref());
-                append(&mut partial.block, "text", text);
+    /// A piece of a block that never began begins it.
+    fn extend(&mut self, index: Option<u64>, delta: &Value, out: &Announcer<'_>) -> Result<(), Problem> {
+        let id = self.id.clone();
+        for (nth, (field, _, kind, heard)) in GROWING.into_iter().enumerate() {
+            let piece = match delta.get(field) {
+                Some(Value::String(piece)) if !piece.is_empty() => piece.clone(),
+                Some(object @ Value::Object(_)) if field == "partial_json" => object.to_string(),
+                _ => continue,
+            };
+            if self.place(index).is_none() {
+                self.open(index, json!({"type": kind}), out)?;
             }
-            Delta::Thinking { thinking } => {
-                out.delta(DeltaKind::Reasoning, &thinking, self.id.as_deref());
-                append(&mut partial.block, "thinking", thinking);
-            }
-            Delta::Signature { signature } => append(&mut partial.block, "signature", signature),
-            Delta::InputJson { partial_json } => partial.input.push_str(&partial_json),
-            Delta::Other => {}
+            let block = self.place(index).and_then(|place| self.blocks.get_mut(place));
+            let Some(part) = block.and_then(|block| block.parts.get_mut(nth)) else { continue };
+            let shown = part.get_or_insert_default().push(&piece);
+            heard.into_iter().for_each(|kind| out.delta(kind, shown, id.as_deref()));
         }
+        Ok(())
+    }
+
+    fn close(&mut self, index: Option<u64>) {
+        if let Some(partial) = self.place(index).and_then(|place| self.blocks.get_mut(place)) {
+            partial.open = false;
+        }
+    }
+
+    /// The open block with this index; without one, the newest.
+    fn place(&self, index: Option<u64>) -> Option<usize> {
+        self.blocks.iter().rposition(|block| block.open && index.is_none_or(|index| block.index == index))
     }
 }
 
 impl PartialBlock {
     fn whole(mut self) -> Value {
-        if let Some(block) = self.block.as_object_mut().filter(|_| !self.input.is_empty()) {
-            block.insert("input".to_owned(), Value::String(self.input));
+        let grown = self.parts.into_iter().zip(GROWING).filter_map(|(text, (_, key, ..))| Some((key, text?)));
+        if let Some(block) = self.block.as_object_mut() {
+            block.extend(grown.map(|(key, text)| (key.to_owned(), text.finish().into())));
         }
         self.block
-    }
-}
-
-fn append(block: &mut Value, key: &str, text: String) {
-    let Some(block) = block.as_object_mut() else { return };
-    match block.get_mut(key) {
-        Some(Value::String(so_far)) => so_far.push_str(&text),
-        _ => drop(block.insert(key.to_owned(), Value::String(text))),
     }
 }
 
@@ -226,6 +215,59 @@ mod tests {
     #[test]
     fn a_stream_without_an_end_is_cut() {
         let error = assembled(&[json!({"type": "message_start", "message": {"id": "m"}})]).unwrap_err();
+        assert_eq!(error, Problem::cut_stream());
+    }
+
+    #[test]
+    fn an_answer_that_is_begun_anew_holds_nothing_of_the_first_one() {
+        let start = json!({"type": "message_start", "message": {"id": "m", "usage": {"input_tokens": 5}}});
+        let block =
+            |index, block| json!({"type": "content_block_start", "index": index, "content_block": block});
+        let call = json!({"type": "tool_use", "id": "t", "name": "run", "input": {}});
+        let answer = assembled(&[
+            start.clone(),
+            block(0, json!({"type": "thinking", "thinking": "hm", "signature": "s"})),
+            block(1, call.clone()),
+            json!({"type": "content_block_delta", "index": 1, "delta": {"type": "input_json_delta", "partial_json": "{\"a\""}}),
+            start,
+            block(0, call),
+            json!({"type": "message_stop"}),
+        ])
+        .unwrap();
+        assert_eq!(answer.calls, [tool_call("t", "run", "{}".to_owned())]);
+        assert!(answer.thinking_blocks.is_empty());
+        assert_eq!(answer.tokens.prompt, 5);
+    }
+
+    #[test]
+    fn pieces_without_a_beginning_and_an_index_that_comes_again_lose_nothing() {
+        let delta = |index: Value, delta: Value| json!({"type": "content_block_delta", "index": index, "delta": delta});
+        let text = |text: &str| json!({"type": "text_delta", "text": text});
+        let stop = json!({"type": "content_block_stop", "index": 0});
+        let call = json!({"type": "tool_use", "id": "t", "name": "run", "input": {}});
+        let answer = assembled(&[
+            json!({"type": "message_start", "message": {}}),
+            delta(json!(0), text("a")),
+            delta(json!("0"), text("b")),
+            stop.clone(),
+            json!({"type": "content_block_start", "index": 0, "content_block": call}),
+            delta(json!(0), json!({"partial_json": "{\"x\":1}"})),
+            stop,
+            delta(json!(0), text("c")),
+            json!({"type": "message_delta", "delta": {"stop_reason": "end_turn"}}),
+        ])
+        .unwrap();
+        assert_eq!(answer.text, "abc");
+        assert_eq!(answer.calls, [tool_call("t", "run", "{\"x\":1}".to_owned())]);
+    }
+
+    #[test]
+    fn an_empty_reason_is_no_end() {
+        let error = assembled(&[
+            json!({"type": "message_start", "message": {}}),
+            json!({"type": "message_delta", "delta": {"stop_reason": ""}}),
+        ])
+        .unwrap_err();
         assert_eq!(error, Problem::cut_stream());
     }
 

@@ -8,7 +8,7 @@ use types::content::{Content, Message};
 
 use crate::call_ids::Form;
 use crate::history::{self, History, ToolResult, Turn, image_urls};
-use crate::images;
+use crate::images::{self, Images};
 use crate::provider::Provider;
 use crate::traits::Traits;
 
@@ -55,7 +55,7 @@ enum Block<'a> {
 
 #[derive(Serialize)]
 struct ImageUrl<'a> {
-    url: &'a str,
+    url: Cow<'a, str>,
 }
 
 #[derive(Clone, Copy, Serialize)]
@@ -84,15 +84,16 @@ const NO_TEXT: &str = "(no text)";
 const BRIDGE: &str = "I have seen the results.";
 
 /// How messages of one call are written.
-pub(super) struct Writer<'a> {
+pub(super) struct Writer<'a, 'h> {
     pub traits: &'a Traits,
     pub provider: &'a Provider,
     pub form: Form,
+    pub images: &'a Images<'h>,
     pub cache_markers: bool,
 }
 
-impl Writer<'_> {
-    pub(super) fn messages<'h>(&self, history: &History<'h>) -> Vec<WireMessage<'h>> {
+impl<'h> Writer<'_, 'h> {
+    pub(super) fn messages(&self, history: &History<'h>) -> Vec<WireMessage<'h>> {
         let mut messages = Vec::with_capacity(history.turns.len() * 2 + 1);
         if !history.system.is_empty() {
             let blocks = history.system.iter().map(|text| text_block(Cow::Borrowed(text))).collect();
@@ -110,7 +111,7 @@ impl Writer<'_> {
         messages
     }
 
-    fn user<'h>(&self, content: &[&'h Content]) -> WireMessage<'h> {
+    fn user(&self, content: &[&'h Content]) -> WireMessage<'h> {
         let mut blocks = Vec::with_capacity(content.len());
         for piece in content {
             blocks.extend(piece.as_text().map(|text| text_block(Cow::Borrowed(text))));
@@ -119,12 +120,7 @@ impl Writer<'_> {
         self.message("user", blocks)
     }
 
-    fn round<'h>(
-        &self,
-        message: &'h Message,
-        results: &[ToolResult<'h>],
-        messages: &mut Vec<WireMessage<'h>>,
-    ) {
+    fn round(&self, message: &'h Message, results: &[ToolResult<'h>], messages: &mut Vec<WireMessage<'h>>) {
         messages.push(self.assistant(message, results));
         messages.extend(results.iter().map(|result| self.tool(result)));
         let mut images = results.iter().flat_map(|result| &result.image_urls).peekable();
@@ -136,7 +132,7 @@ impl Writer<'_> {
     }
 
     /// After results Mistral's models take nothing but an answer, and nobody takes two messages of the user in a row.
-    fn push_user<'h>(&self, message: WireMessage<'h>, messages: &mut Vec<WireMessage<'h>>) {
+    fn push_user(&self, message: WireMessage<'h>, messages: &mut Vec<WireMessage<'h>>) {
         let last = messages.last_mut();
         if self.form == Form::Short && last.as_ref().is_some_and(|last| last.role == "tool") {
             messages.push(self.message("assistant", vec![text_block(Cow::Borrowed(BRIDGE))]));
@@ -147,7 +143,7 @@ impl Writer<'_> {
         messages.push(message);
     }
 
-    fn assistant<'h>(&self, message: &'h Message, results: &[ToolResult<'h>]) -> WireMessage<'h> {
+    fn assistant(&self, message: &'h Message, results: &[ToolResult<'h>]) -> WireMessage<'h> {
         let texts = history::texts(message);
         let blocks: Vec<_> = texts.map(|text| text_block(Cow::Borrowed(text))).collect();
         let tool_calls: Vec<_> = results.iter().map(wire_call).collect();
@@ -163,7 +159,7 @@ impl Writer<'_> {
         }
     }
 
-    fn tool<'h>(&self, result: &ToolResult<'h>) -> WireMessage<'h> {
+    fn tool(&self, result: &ToolResult<'h>) -> WireMessage<'h> {
         let mut blocks: Vec<_> = result.texts.iter().cloned().map(text_block).collect();
         if !self.traits.vision {
             blocks.extend(result.image_urls.iter().map(|_| text_block(Cow::Borrowed(images::LEFT_OUT))));
@@ -178,11 +174,11 @@ impl Writer<'_> {
         }
     }
 
-    fn message<'h>(&self, role: &'static str, blocks: Vec<Block<'h>>) -> WireMessage<'h> {
+    fn message(&self, role: &'static str, blocks: Vec<Block<'h>>) -> WireMessage<'h> {
         WireMessage { content: Some(self.content(blocks)), ..empty(role) }
     }
 
-    fn content<'h>(&self, blocks: Vec<Block<'h>>) -> WireContent<'h> {
+    fn content(&self, blocks: Vec<Block<'h>>) -> WireContent<'h> {
         let only_text = blocks.iter().all(|block| matches!(block, Block::Text { .. }));
         if !(self.traits.string_content && only_text) {
             return WireContent::Blocks(blocks);
@@ -195,11 +191,10 @@ impl Writer<'_> {
         WireContent::Text(texts.fold(first, |all, text| Cow::Owned([&all, "\n", &text].concat())))
     }
 
-    fn image<'h>(&self, url: &'h str) -> Block<'h> {
-        if self.traits.vision && images::source(url).is_some() {
-            Block::ImageUrl { image_url: ImageUrl { url }, cache_control: None }
-        } else {
-            text_block(Cow::Borrowed(images::LEFT_OUT))
+    fn image(&self, url: &'h str) -> Block<'h> {
+        match self.images.get(url).url(url) {
+            Ok(url) => Block::ImageUrl { image_url: ImageUrl { url }, cache_control: None },
+            Err(words) => text_block(words),
         }
     }
 

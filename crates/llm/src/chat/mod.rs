@@ -1,5 +1,6 @@
 //! OpenAI chat completions, and everything that speaks like them.
 
+mod calls;
 mod message;
 mod options;
 mod reply;

@@ -9,6 +9,7 @@ use super::message::{WireMessage, Writer};
 use super::options::options;
 use crate::call_ids::Form;
 use crate::history::shape;
+use crate::images::{Images, Limits};
 use crate::plan::{Plan, Tweaks};
 
 #[derive(Serialize)]
@@ -38,7 +39,8 @@ pub(crate) fn body(
     let history = shape(&request.messages, form);
     let provider = plan.route.provider;
     let cache_markers = plan.traits.cache_markers && !tweaks.without_cache_markers;
-    let writer = Writer { traits: &plan.traits, provider, form, cache_markers };
+    let images = Images::of(&history, plan.traits.vision.then(|| Limits::of(&plan.route.model)));
+    let writer = Writer { traits: &plan.traits, provider, form, images: &images, cache_markers };
     let mut options = options(llm, provider, &plan.traits, &plan.session, tweaks.temperature(llm));
     if plan.stream {
         options.insert("stream".to_owned(), true.into());

@@ -1,106 +1,84 @@
 //! Puts a streamed answer together.
 
+use serde_json::Value;
 use types::calls::DeltaKind;
 
-use super::reply::{Reply, SaidCall, is_refusal, tokens};
-use crate::answer::{Answer, response_id, tool_call};
+use super::calls::Calls;
+use super::reply::{
+    calls_of, choices, end_of, id_of, problem, reasoning_of, said, text_of, thinking_blocks_of, tokens,
+};
+use crate::answer::{Answer, response_id};
+use crate::ending::Reason;
+use crate::json::Growing;
 use crate::problem::Problem;
 use crate::sse::SseEvent;
-use crate::stream::Announcer;
+use crate::stream::{Announcer, Progress};
 
 #[derive(Default)]
 pub(crate) struct Assembly {
     answer: Answer,
     id: Option<String>,
-    calls: Vec<PartialCall>,
+    text: Growing,
+    reasoning: Growing,
+    calls: Calls,
     had_choice: bool,
-    ended: bool,
-}
-
-#[derive(Default)]
-struct PartialCall {
-    index: Option<u64>,
-    id: String,
-    name: String,
-    arguments: String,
+    /// The end, in the words of a choice.
+    end: Option<Reason>,
+    /// Nothing more is to come.
+    over: bool,
 }
 
 impl Assembly {
-    /// Takes one event; true once nothing more is to come.
-    pub(crate) fn take(&mut self, event: &SseEvent, out: &mut Announcer<'_>) -> Result<bool, Problem> {
-        if event.data.trim() == "[DONE]" {
-            self.ended = true;
-            return Ok(true);
+    /// Takes one event.
+    pub(crate) fn take(&mut self, event: &SseEvent, out: &mut Announcer<'_>) -> Result<Progress, Problem> {
+        if event.is_done() {
+            self.over = true;
+            return Ok(Progress::Over);
         }
-        let chunk: Reply = serde_json::from_str(&event.data)
-            .map_err(|_| Problem::garbled("a piece of the streamed answer is no JSON"))?;
-        if let Some(error) = chunk.error.filter(|error| !error.is_null()) {
-            return Err(Problem::in_body(&error));
+        let Some(chunk) = event.object()? else { return Ok(self.progress()) };
+        if let Some(problem) = problem(&chunk) {
+            return Err(problem);
         }
-        self.id = self.id.take().or(chunk.id);
-        if let Some(usage) = &chunk.usage {
+        self.id = self.id.take().or_else(|| id_of(&chunk));
+        if let Some(usage) = chunk.get("usage").filter(|usage| usage.is_object()) {
             self.answer.tokens = tokens(usage);
         }
-        let Some(choice) = chunk.choices.and_then(|choices| choices.into_iter().next()) else {
-            return Ok(false);
-        };
-        self.had_choice = true;
-        if choice.finish_reason.as_ref().is_some_and(|reason| !reason.is_null()) {
-            self.ended = true;
-            self.answer.refused = is_refusal(choice.finish_reason.as_ref());
+        for choice in choices(&chunk) {
+            self.had_choice = true;
+            self.end = end_of(choice).or(self.end);
+            if let Some(said) = said(choice, ["delta", "message"]) {
+                self.add(said, out)?;
+            }
         }
-        let Some(mut said) = choice.delta.or(choice.message) else { return Ok(false) };
-        let (reasoning, text) = (said.reasoning(), said.text());
-        out.delta(DeltaKind::Reasoning, reasoning, self.id.as_deref());
-        out.delta(DeltaKind::Text, &text, self.id.as_deref());
-        self.answer.reasoning.push_str(reasoning);
-        self.answer.text.push_str(&text);
-        self.answer.thinking_blocks.extend(said.take_thinking_blocks());
-        for piece in said.tool_calls.take().unwrap_or_default() {
-            self.add(piece);
-        }
-        Ok(false)
+        Ok(self.progress())
     }
 
     /// The answer, once the stream is over. A stream that ended too early is an error.
     pub(crate) fn finish(mut self) -> Result<Answer, Problem> {
-        if !self.ended {
+        if !self.over && self.end.is_none() {
             return Err(Problem::cut_stream());
         }
         if !self.had_choice {
             return Err(Problem::no_response());
         }
-        self.calls.sort_by_key(|call| call.index);
-        let named = self.calls.into_iter().filter(|call| !call.name.is_empty());
-        self.answer.calls = named.map(|call| tool_call(&call.id, &call.name, call.arguments)).collect();
         self.answer.id = response_id(self.id);
+        self.answer.text = self.text.finish();
+        self.answer.reasoning = self.reasoning.finish();
+        self.answer.calls = self.calls.whole();
+        self.answer.ending = self.end.unwrap_or(Reason::Done).ending(&self.answer.calls, true)?;
         Ok(self.answer)
     }
 
-    /// Pieces belong together by index; servers that leave it out, or give all calls the same one, tell
-    /// them apart by id.
-    fn add(&mut self, piece: SaidCall) {
-        let id = piece.id.unwrap_or_default();
-        let same = self.calls.iter().rposition(|call| match piece.index {
-            Some(_) => call.index == piece.index,
-            None => id.is_empty() || call.id == id,
-        });
-        let same = same.filter(|at| {
-            self.calls.get(*at).is_some_and(|call| id.is_empty() || call.id.is_empty() || call.id == id)
-        });
-        let at = same.unwrap_or_else(|| {
-            self.calls.push(PartialCall { index: piece.index, ..PartialCall::default() });
-            self.calls.len() - 1
-        });
-        let Some(call) = self.calls.get_mut(at) else { return };
-        if call.id.is_empty() {
-            call.id = id;
-        }
-        let Some(function) = piece.function else { return };
-        if call.name.is_empty() {
-            call.name = function.name.clone().unwrap_or_default();
-        }
-        call.arguments.push_str(&function.arguments());
+    fn progress(&self) -> Progress {
+        if self.end.is_some() { Progress::Ended } else { Progress::More }
+    }
+
+    fn add(&mut self, said: &Value, out: &Announcer<'_>) -> Result<(), Problem> {
+        let id = self.id.as_deref();
+        out.delta(DeltaKind::Reasoning, self.reasoning.push(&reasoning_of(said)), id);
+        out.delta(DeltaKind::Text, self.text.push(&text_of(said)), id);
+        self.answer.thinking_blocks.extend(thinking_blocks_of(said));
+        calls_of(said).into_iter().try_for_each(|piece| self.calls.add(piece))
     }
 }
 

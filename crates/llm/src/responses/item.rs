@@ -6,7 +6,7 @@ use serde::Serialize;
 use types::content::{Content, Message};
 
 use crate::history::{self, History, ToolResult, Turn, image_urls};
-use crate::images;
+use crate::images::{self, Images};
 
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
@@ -19,31 +19,31 @@ pub(super) enum Item<'a> {
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(super) enum Part<'a> {
-    InputText { text: &'a str },
-    InputImage { image_url: &'a str, detail: &'static str },
+    InputText { text: Cow<'a, str> },
+    InputImage { image_url: Cow<'a, str>, detail: &'static str },
     OutputText { text: &'a str },
 }
 
-pub(super) fn items<'h>(history: &History<'h>, vision: bool) -> Vec<Item<'h>> {
+pub(super) fn items<'h>(history: &History<'h>, vision: bool, images: &Images<'h>) -> Vec<Item<'h>> {
     let mut items = Vec::with_capacity(history.turns.len() * 2);
     for turn in &history.turns {
         match turn {
-            Turn::User(content) => items.push(user(content, vision)),
+            Turn::User(content) => items.push(user(content, images)),
             Turn::Assistant { message, results } => {
                 assistant(message, results, &mut items);
                 items.extend(results.iter().map(|result| output(result, vision)));
-                items.extend(images_of(results).filter(|_| vision));
+                items.extend(images_of(results, images).filter(|_| vision));
             }
         }
     }
     items
 }
 
-fn user<'h>(content: &[&'h Content], vision: bool) -> Item<'h> {
+fn user<'h>(content: &[&'h Content], images: &Images<'h>) -> Item<'h> {
     let mut parts = Vec::with_capacity(content.len());
     for piece in content {
-        parts.extend(piece.as_text().map(|text| Part::InputText { text }));
-        parts.extend(image_urls(piece).map(|url| image(url, vision)));
+        parts.extend(piece.as_text().map(|text| Part::InputText { text: Cow::Borrowed(text) }));
+        parts.extend(image_urls(piece).map(|url| image(url, images)));
     }
     Item::Message { role: "user", content: parts }
 }
@@ -69,18 +69,17 @@ fn output<'h>(result: &ToolResult<'h>, vision: bool) -> Item<'h> {
     Item::FunctionCallOutput { call_id: result.id.clone(), output }
 }
 
-fn images_of<'h>(results: &[ToolResult<'h>]) -> Option<Item<'h>> {
+fn images_of<'h>(results: &[ToolResult<'h>], images: &Images<'h>) -> Option<Item<'h>> {
     let mut urls = results.iter().flat_map(|result| &result.image_urls).peekable();
     urls.peek()?;
-    let mut content = vec![Part::InputText { text: images::FROM_TOOLS }];
-    content.extend(urls.map(|url| image(url, true)));
+    let mut content = vec![Part::InputText { text: Cow::Borrowed(images::FROM_TOOLS) }];
+    content.extend(urls.map(|url| image(url, images)));
     Some(Item::Message { role: "user", content })
 }
 
-fn image(url: &str, vision: bool) -> Part<'_> {
-    if vision && images::source(url).is_some() {
-        Part::InputImage { image_url: url, detail: "auto" }
-    } else {
-        Part::InputText { text: images::LEFT_OUT }
+fn image<'h>(url: &'h str, images: &Images<'h>) -> Part<'h> {
+    match images.get(url).url(url) {
+        Ok(image_url) => Part::InputImage { image_url, detail: "auto" },
+        Err(text) => Part::InputText { text },
     }
 }

@@ -8,6 +8,7 @@ use types::model::ModelRequest;
 use super::item::{Item, items};
 use crate::call_ids::Form;
 use crate::history::shape;
+use crate::images::{Images, Limits};
 use crate::options::{merge_extra_body, put_sampling};
 use crate::plan::{Plan, Tweaks};
 
@@ -47,6 +48,7 @@ pub(crate) fn body(
     tweaks: Tweaks,
 ) -> serde_json::Result<Vec<u8>> {
     let history = shape(&request.messages, Form::of(&plan.route.model));
+    let images = Images::of(&history, plan.traits.vision.then(|| Limits::of(&plan.route.model)));
     let tools = request.tools.iter().map(|tool| WireTool {
         r#type: "function",
         name: &tool.name,
@@ -57,7 +59,7 @@ pub(crate) fn body(
     serde_json::to_vec(&Body {
         model: &plan.route.model,
         instructions: history.system.join("\n"),
-        input: items(&history, plan.traits.vision),
+        input: items(&history, plan.traits.vision, &images),
         tools: tools.collect(),
         tool_choice: "auto",
         store: false,

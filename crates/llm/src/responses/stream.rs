@@ -1,69 +1,194 @@
-//! Follows a streamed response; its last event holds the whole of it.
+//! Follows a streamed response. Its last event holds the whole of it, but not with all servers.
 
-use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use types::calls::DeltaKind;
 
-use super::reply::{Reply, answer};
+use super::reply::answer;
 use crate::answer::Answer;
+use crate::json::{self, Growing};
 use crate::problem::Problem;
 use crate::sse::SseEvent;
-use crate::stream::Announcer;
+use crate::stream::{Announcer, Progress};
+
+/// More items than any response has.
+const MAX_ITEMS: usize = 4096;
 
 #[derive(Default)]
 pub(crate) struct Assembly {
-    /// Finished items, for servers whose last event leaves the output out.
-    items: Vec<Value>,
-    whole: Option<Reply>,
+    /// For servers whose last event leaves the output out.
+    items: Vec<PartialItem>,
+    whole: Option<Value>,
+    /// Without the last event the end itself says that nothing is missing.
+    over: bool,
 }
 
-#[derive(Deserialize)]
-#[serde(tag = "type")]
-enum Event {
-    #[serde(rename = "response.output_text.delta", alias = "response.refusal.delta")]
-    Text { delta: String, item_id: Option<String> },
-    #[serde(rename = "response.reasoning_summary_text.delta")]
-    Reasoning { delta: String, item_id: Option<String> },
-    #[serde(rename = "response.output_item.done")]
-    ItemDone { item: Value },
-    #[serde(rename = "response.completed", alias = "response.incomplete", alias = "response.failed")]
-    Done { response: Reply },
-    #[serde(rename = "error")]
-    Error {
-        #[serde(flatten)]
-        error: Value,
-    },
-    #[serde(other)]
-    Other,
+/// An item, as it was when it was finished, else with what was heard of it.
+#[derive(Default)]
+struct PartialItem {
+    id: String,
+    item: Value,
+    text: Growing,
+    thought: Growing,
+    arguments: Growing,
+    is_whole: bool,
 }
 
 impl Assembly {
-    /// Takes one event; true once nothing more is to come.
-    pub(crate) fn take(&mut self, event: &SseEvent, out: &mut Announcer<'_>) -> Result<bool, Problem> {
-        let event: Event = serde_json::from_str(&event.data)
-            .map_err(|_| Problem::garbled("a piece of the streamed answer is not understood"))?;
-        match event {
-            Event::Text { delta, item_id } => out.delta(DeltaKind::Text, &delta, item_id.as_deref()),
-            Event::Reasoning { delta, item_id } => {
-                out.delta(DeltaKind::Reasoning, &delta, item_id.as_deref())
-            }
-            Event::ItemDone { item } => self.items.push(item),
-            Event::Done { response } => {
-                self.whole = Some(response);
-                return Ok(true);
-            }
-            Event::Error { error } => return Err(Problem::in_body(error.get("error").unwrap_or(&error))),
-            Event::Other => {}
+    /// Takes one event.
+    pub(crate) fn take(&mut self, event: &SseEvent, out: &mut Announcer<'_>) -> Result<Progress, Problem> {
+        if event.is_done() {
+            self.over = true;
+            return Ok(Progress::Over);
         }
-        Ok(false)
+        let Some(said) = event.object()? else { return Ok(Progress::More) };
+        let kind = said.get("type").and_then(Value::as_str).unwrap_or(&event.name);
+        match kind {
+            "response.created" if !self.items.is_empty() => {
+                out.begin_anew();
+                self.items.clear();
+            }
+            "response.output_text.delta" | "response.refusal.delta" => {
+                let (id, delta) = delta_of(&said);
+                out.delta(DeltaKind::Text, self.item(id, "message")?.text.push(delta), id);
+            }
+            "response.reasoning_summary_text.delta" | "response.reasoning_text.delta" => {
+                let (id, delta) = delta_of(&said);
+                out.delta(DeltaKind::Reasoning, self.item(id, "reasoning")?.thought.push(delta), id);
+            }
+            "response.function_call_arguments.delta" => {
+                let (id, delta) = delta_of(&said);
+                self.item(id, "function_call")?.arguments.push(delta);
+            }
+            "response.output_item.added" | "response.output_item.done" => {
+                let mut item = said.get("item").cloned().unwrap_or_default();
+                json::clean(&mut item);
+                let id = item.get("id").and_then(Value::as_str).map(str::to_owned);
+                let kind = item.get("type").and_then(Value::as_str).unwrap_or_default().to_owned();
+                let is_whole = event_is(&said, event, "response.output_item.done");
+                let partial = self.item(id.as_deref(), &kind)?;
+                (partial.item, partial.is_whole) = (item, is_whole);
+            }
+            "response.completed" | "response.incomplete" | "response.failed" | "response.done" => {
+                let mut response = said.get("response").cloned().unwrap_or_default();
+                json::clean(&mut response);
+                if let Some(fields) = response.as_object_mut().filter(|_| kind == "response.failed") {
+                    fields.entry("status").or_insert_with(|| "failed".into());
+                }
+                self.whole = Some(response);
+                return Ok(Progress::Over);
+            }
+            "error" => {
+                return Err(Problem::in_body(
+                    said.get("error").filter(|error| !error.is_null()).unwrap_or(&said),
+                ));
+            }
+            _ => {
+                if let Some(error) = said.get("error").filter(|error| !error.is_null()) {
+                    return Err(Problem::in_body(error));
+                }
+            }
+        }
+        Ok(Progress::More)
     }
 
     /// The answer, once the stream is over. A stream that ended too early is an error.
     pub(crate) fn finish(self) -> Result<Answer, Problem> {
-        let Some(mut whole) = self.whole else { return Err(Problem::cut_stream()) };
-        if whole.output.as_ref().is_none_or(Vec::is_empty) {
-            whole.output = Some(self.items);
+        let items: Vec<_> = self.items.into_iter().map(PartialItem::whole).collect();
+        match self.whole {
+            Some(whole) => answer(&whole, &items),
+            None if self.over => answer(&json!({}), &items),
+            None => Err(Problem::cut_stream()),
         }
-        answer(whole)
+    }
+
+    /// The item that is under way under this id; without one, the last if it is of this kind.
+    fn item(&mut self, id: Option<&str>, kind: &str) -> Result<&mut PartialItem, Problem> {
+        let place = self.items.iter().rposition(|item| match id {
+            Some(id) => item.id == id,
+            None => !item.is_whole && item.item.get("type").is_some_and(|of| of == kind),
+        });
+        let place = place.unwrap_or_else(|| {
+            let id = id.unwrap_or_default().to_owned();
+            self.items.push(PartialItem { id, item: json!({"type": kind}), ..PartialItem::default() });
+            self.items.len() - 1
+        });
+        let too_many = || Problem::garbled("the streamed answer has too many items");
+        self.items.get_mut(place).filter(|_| place < MAX_ITEMS).ok_or_else(too_many)
+    }
+}
+
+fn delta_of(said: &Value) -> (Option<&str>, &str) {
+    let text = |key: &str| said.get(key).and_then(Value::as_str);
+    (text("item_id"), text("delta").unwrap_or_default())
+}
+
+fn event_is(said: &Value, event: &SseEvent, kind: &str) -> bool {
+    said.get("type").map_or(event.name == kind, |of| of == kind)
+}
+
+impl PartialItem {
+    fn whole(self) -> Value {
+        let mut item = self.item;
+        let Some(fields) = item.as_object_mut().filter(|_| !self.is_whole) else { return item };
+        let mut put = |key: &str, value: Value| drop(fields.insert(key.to_owned(), value));
+        let filled = |text: Growing| Some(text.finish()).filter(|text| !text.is_empty());
+        if let Some(text) = filled(self.text) {
+            put("content", json!([{"type": "output_text", "text": text}]));
+        }
+        if let Some(thought) = filled(self.thought) {
+            put("summary", json!([{"type": "summary_text", "text": thought}]));
+        }
+        if let Some(arguments) = filled(self.arguments) {
+            put("arguments", arguments.into());
+        }
+        item
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn assembled(events: &[Value]) -> Result<Answer, Problem> {
+        let mut assembly = Assembly::default();
+        for event in events {
+            let data = event.as_str().map_or_else(|| event.to_string(), str::to_owned);
+            assembly.take(&SseEvent { name: String::new(), data }, &mut Announcer::start(None, 1))?;
+        }
+        assembly.finish()
+    }
+
+    #[test]
+    fn what_was_heard_stands_for_an_output_that_is_left_out() {
+        let call =
+            json!({"type": "function_call", "id": "fc", "call_id": "c", "name": "run", "arguments": ""});
+        let heard = [
+            json!({"type": "response.created", "response": {}}),
+            json!({"type": "response.reasoning_summary_text.delta", "item_id": "rs", "delta": "hm"}),
+            json!({"type": "response.output_text.delta", "item_id": "m", "delta": "Hel"}),
+            json!({"type": "response.output_text.delta", "item_id": "m", "delta": "lo"}),
+            json!({"type": "response.output_item.added", "item": call}),
+            json!({"type": "response.function_call_arguments.delta", "item_id": "fc", "delta": "{\"a\":1}"}),
+        ];
+        for end in
+            [json!({"type": "response.completed", "response": {"id": "r", "output": []}}), json!("[DONE]")]
+        {
+            let got = assembled(&[&heard[..], &[end]].concat()).unwrap();
+            assert_eq!((got.text.as_str(), got.reasoning.as_str()), ("Hello", "hm"));
+            assert_eq!((got.calls[0].id.as_str(), got.calls[0].arguments.as_str()), ("c", "{\"a\":1}"));
+        }
+        assert_eq!(assembled(&heard).unwrap_err(), Problem::cut_stream());
+    }
+
+    #[test]
+    fn a_response_that_is_begun_anew_holds_nothing_of_the_first_one() {
+        let got = assembled(&[
+            json!({"type": "response.created"}),
+            json!({"type": "response.output_text.delta", "item_id": "m", "delta": "Hel"}),
+            json!({"type": "response.created"}),
+            json!({"type": "response.output_text.delta", "item_id": "m", "delta": "Hi"}),
+            json!("[DONE]"),
+        ]);
+        assert_eq!(got.unwrap().text, "Hi");
     }
 }

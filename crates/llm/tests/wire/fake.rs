@@ -56,6 +56,26 @@ impl Turn {
         Self::new(200, "text/event-stream", events.into_iter().map(line).collect())
     }
 
+    /// A good answer of these bytes, in one piece.
+    pub fn raw(kind: &str, bytes: impl Into<Vec<u8>>) -> Self {
+        let headers = vec![("content-type", kind.to_owned())];
+        Self { status: 200, headers, pieces: vec![Bytes::from(bytes.into())], end: End::Whole }
+    }
+
+    /// The same in gzip, which nobody has asked for.
+    pub fn zipped(mut self) -> Self {
+        for piece in &mut self.pieces {
+            let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+            std::io::Write::write_all(&mut packed, piece).unwrap();
+            *piece = packed.finish().unwrap().into();
+        }
+        self.header("content-encoding", "gzip")
+    }
+
+    pub fn status(self, status: u16) -> Self {
+        Self { status, ..self }
+    }
+
     pub fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));
         self

@@ -4,12 +4,17 @@
 
 mod anthropic;
 mod bodies;
+mod cuts;
+mod endings;
 mod failures;
 mod fake;
+mod images;
 mod openai;
 mod probing;
+mod refusals;
 mod responses;
 mod retries;
 mod secrets;
 mod streams;
 mod taken;
+mod wild;

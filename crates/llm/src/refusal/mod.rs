@@ -1,0 +1,10 @@
+//! What a refusal says, apart from what is done about it.
+
+mod adjust;
+mod hints;
+mod parameter;
+pub(crate) mod words;
+
+pub(crate) use adjust::{Adjustment, Adjustments, adjusted};
+pub(crate) use hints::asked_wait;
+pub(crate) use parameter::adjustment;
