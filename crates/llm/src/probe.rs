@@ -37,7 +37,7 @@ pub struct Subscription<'a> {
     pub account: Option<&'a str>,
 }
 
-/// Makes one call, and no second one whatever comes of it.
+/// Makes one call, and no second one but without what the server has refused of the first.
 ///
 /// # Errors
 /// Why the model does not answer; the texts hold no key.

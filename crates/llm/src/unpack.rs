@@ -37,7 +37,7 @@ enum State {
         named: String,
     },
     Plain,
-    Packed(Unpacker),
+    Packed(Box<Unpacker>),
 }
 
 async fn next(
@@ -80,7 +80,7 @@ impl State {
             (_, "gzip" | "x-gzip") => return Ok(Self::Plain),
             (_, other) => return Err(unknown(other)),
         };
-        Ok(Self::Packed(unpacker))
+        Ok(Self::Packed(Box::new(unpacker)))
     }
 }
 

@@ -104,7 +104,7 @@ pub(super) fn id_of(reply: &Value) -> Option<String> {
 pub(super) fn choices(reply: &Value) -> impl Iterator<Item = &Value> {
     let all = list(reply.get("choices"));
     let index = |choice: &Value| choice.get("index").and_then(number).unwrap_or(0);
-    let first = all.first().map_or(0, |choice| index(choice));
+    let first = all.first().map_or(0, index);
     all.iter().filter(move |choice| choice.is_object() && index(choice) == first)
 }
 

@@ -206,7 +206,11 @@ mod tests {
         for head in
             ["image/png", "image/jpeg", "image/jpg", "application/octet-stream", "image/png;name=x", ""]
         {
-            assert_eq!(sent(&[format!("data:{head};base64,{JPEG}")], "gpt-4o"), [right.clone()], "{head}");
+            assert_eq!(
+                sent(&[format!("data:{head};base64,{JPEG}")], "gpt-4o"),
+                std::slice::from_ref(&right),
+                "{head}"
+            );
         }
         assert_eq!(sent(&["https://h/i.png".to_owned()], "gpt-4o"), ["https://h/i.png"]);
         for none in
@@ -220,8 +224,11 @@ mod tests {
     #[test]
     fn an_image_beyond_what_a_model_takes_becomes_words_that_say_so() {
         let large = png(10, 6 << 20);
-        assert!(sent(&[large.clone()], "claude-x")[0].contains("4.5 MiB, and the model takes 3.8 MiB"));
-        assert_eq!(sent(&[large.clone()], "gpt-4o"), [large]);
+        assert!(
+            sent(std::slice::from_ref(&large), "claude-x")[0]
+                .contains("4.5 MiB, and the model takes 3.8 MiB")
+        );
+        assert_eq!(sent(std::slice::from_ref(&large), "gpt-4o"), [large]);
         assert!(sent(&[png(9_000, 0)], "claude-x")[0].contains("9000 × 1 pixels"));
         assert_eq!(sent(&[png(3_000, 0)], "claude-x"), [png(3_000, 0)]);
         let many: Vec<_> = (0..21).map(|_| png(3_000, 0)).collect();

@@ -2,6 +2,7 @@
 
 mod adjust;
 mod hints;
+mod limit;
 mod parameter;
 pub(crate) mod words;
 

@@ -105,6 +105,21 @@ pub(crate) fn names_a_message(text: &str) -> bool {
     })
 }
 
+pub(super) fn has_word(text: &str, word: &str) -> bool {
+    word_at(text, word).is_some()
+}
+
+/// Where it stands as a word of its own.
+pub(super) fn word_at(text: &str, word: &str) -> Option<usize> {
+    let is_part =
+        |letter: Option<char>| letter.is_some_and(|letter| letter.is_ascii_alphanumeric() || letter == '_');
+    text.match_indices(word).map(|(at, _)| at).find(|at| {
+        let before = text.get(..*at).and_then(|text| text.chars().next_back());
+        let after = text.get(at + word.len()..).and_then(|text| text.chars().next());
+        !is_part(before) && !is_part(after)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
