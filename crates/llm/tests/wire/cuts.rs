@@ -112,7 +112,9 @@ fn responses() -> Vec<Value> {
     ]
 }
 
-const DIALECTS: [(&str, &str, fn() -> Vec<Value>); 3] = [
+type Events = fn() -> Vec<Value>;
+
+const DIALECTS: [(&str, &str, Events); 3] = [
     ("openai/x", "auto", chat),
     ("anthropic/claude-sonnet-4-5", "auto", anthropic),
     ("openai/gpt-5-codex", "responses", responses),

@@ -2,8 +2,11 @@
 
 use super::parse::{Hunk, Line};
 
+/// What of a line is compared.
+type Reading = fn(&str) -> &str;
+
 /// How lines are compared, and how far off that is.
-const WAYS: [(fn(&str) -> &str, u64); 3] = [(|line| line, 0), (str::trim_end, 1), (str::trim, 100)];
+const WAYS: [(Reading, u64); 3] = [(|line| line, 0), (str::trim_end, 1), (str::trim, 100)];
 /// An anchor that has other blanks around it.
 const LOOSE_ANCHOR: u64 = 1;
 /// What should stand at the end of the file stands elsewhere.
