@@ -37,7 +37,7 @@ pub enum StandardInput {
 }
 
 /// What libraries of this program read from the environment, beside what children inherit.
-const READ_BY_LIBRARIES: [&str; 11] = [
+const READ_BY_LIBRARIES: [&str; 10] = [
     "LOG_LEVEL",
     "NO_COLOR",
     "RUST_BACKTRACE",
@@ -46,8 +46,7 @@ const READ_BY_LIBRARIES: [&str; 11] = [
     "GLIBC_TUNABLES",
     "MALLOC_ARENA_MAX",
     "TOKIO_WORKER_THREADS",
-    // Where the API of Kubernetes is; no keys.
-    "KUBECONFIG",
+    // Where a pod finds the API of Kubernetes; no keys.
     "KUBERNETES_SERVICE_HOST",
     "KUBERNETES_SERVICE_PORT",
 ];
@@ -149,7 +148,6 @@ mod tests {
             "LOG_LEVEL",
             "OTEL_EXPORTER_OTLP_ENDPOINT",
             "KUBERNETES_SERVICE_HOST",
-            "KUBECONFIG",
         ] {
             assert!(shown(name, "1"), "{name}");
         }

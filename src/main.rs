@@ -194,11 +194,12 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Init(options) => {
             let told = Told::by_environment()?;
             let cluster = cluster::settings::is_set(&told.source).then(|| told.in_cluster("operator"));
-            cluster::init::run(&options, &told.settings, cluster.transpose()?.as_ref())
+            cluster::init::run(&options, &told.source, &told.settings, cluster.transpose()?.as_ref())
         }
         #[cfg(feature = "cluster")]
         Command::Revoke(options) => {
-            cluster::revoke::run(&options, &Told::by_environment()?.in_cluster("operator")?)
+            let told = Told::by_environment()?;
+            cluster::revoke::run(&options, &told.source, &told.in_cluster("operator")?)
         }
     }
 }

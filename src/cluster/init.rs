@@ -9,7 +9,7 @@ use credentials::folder::{self, Piece, State};
 
 use super::revoke;
 use super::settings::Cluster;
-use crate::settings::Settings;
+use crate::settings::{Settings, Source};
 
 /// In the folder of the keys: NATS is still to be told of new rights.
 const UNTOLD: &str = "operator/untold";
@@ -32,10 +32,17 @@ pub struct Options {
 ///
 /// # Errors
 /// When a key cannot be made or written, or keys that are needed are gone.
-pub fn run(options: &Options, settings: &Settings, cluster: Option<&Cluster>) -> anyhow::Result<ExitCode> {
+pub fn run(
+    options: &Options,
+    source: &Source,
+    settings: &Settings,
+    cluster: Option<&Cluster>,
+) -> anyhow::Result<ExitCode> {
+    #[cfg(not(feature = "kubernetes"))]
+    let _ = source;
     #[cfg(feature = "kubernetes")]
     if let Some(release) = options.place.release() {
-        return options.place.with_folder(release, |dir, keep| {
+        return options.place.with_folder(release, source, |dir, keep| {
             make(&Shown::secrets(dir, release), &options.accounts_dir, settings, cluster, keep)
         });
     }
@@ -224,8 +231,9 @@ mod tests {
         };
         git(&["init", "-q"]);
         let options = at(checkout.path().join("keys"));
-        let settings = Settings::from_source(&crate::settings::load(BTreeMap::new()).unwrap()).unwrap();
-        run(&options, &settings, None).unwrap();
+        let source = crate::settings::load(BTreeMap::new()).unwrap();
+        let settings = Settings::from_source(&source).unwrap();
+        run(&options, &source, &settings, None).unwrap();
         assert!(options.dir.join("gateway/secret_key").exists());
         assert_eq!(git(&["status", "--porcelain", "--untracked-files=all"]), "");
     }
@@ -251,12 +259,13 @@ mod tests {
         let set = BTreeMap::from([named("OH_SECRET_KEY", "s"), named("OH_SESSION_API_KEYS_0", "k")]);
         for (name, environment, texts) in [("set", set, 0), ("unset", BTreeMap::new(), 2)] {
             let options = at(folder.path().join(name));
-            let settings = Settings::from_source(&crate::settings::load(environment).unwrap()).unwrap();
-            run(&options, &settings, None).unwrap();
+            let source = crate::settings::load(environment).unwrap();
+            let settings = Settings::from_source(&source).unwrap();
+            run(&options, &source, &settings, None).unwrap();
             let made =
                 ["secret_key", "session_key"].map(|key| options.dir.join("gateway").join(key).exists());
             assert_eq!(made.into_iter().filter(|exists| *exists).count(), texts);
-            run(&options, &settings, None).unwrap();
+            run(&options, &source, &settings, None).unwrap();
         }
     }
 }

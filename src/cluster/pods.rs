@@ -28,6 +28,8 @@ pub struct Pods {
     pub tolerations: Vec<Value>,
     pub priority_class: Option<String>,
     pub pending: Option<Duration>,
+    /// Files that say where the API is and who asks.
+    pub kubeconfig: Option<String>,
 }
 
 impl Pods {
@@ -56,6 +58,7 @@ impl Pods {
             tolerations: tolerations(source.text("kubernetes_tolerations")?)?,
             priority_class: source.text("kubernetes_priority_class")?,
             pending: source.whole("kubernetes_pending_seconds")?.map(Duration::from_secs),
+            kubeconfig: source.variable("KUBECONFIG").map(str::to_owned),
         })
     }
 }
@@ -115,7 +118,9 @@ mod driver {
     ) -> anyhow::Result<Pods> {
         let namespace = cluster.sandboxes.pods.namespace.clone();
         let config = Config { mark, ..config(cluster, worker)? };
-        Ok(Pods::new(config, ApiAccess::Inferred, namespace).await?)
+        let files = cluster.sandboxes.pods.kubeconfig.clone();
+        let access = files.map_or(ApiAccess::Inferred, |files| ApiAccess::Files(files.into()));
+        Ok(Pods::new(config, access, namespace).await?)
     }
 
     fn config(cluster: &Cluster, worker: WorkerSettings) -> anyhow::Result<Config> {

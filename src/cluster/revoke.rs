@@ -8,6 +8,7 @@ use credentials::{Part, Revocation, UPDATE_SUBJECT, Who};
 
 use super::init::Shown;
 use super::settings::Cluster;
+use crate::settings::Source;
 
 #[derive(clap::Args)]
 pub struct Options {
@@ -27,13 +28,15 @@ pub struct Options {
 ///
 /// # Errors
 /// The keys or files cannot be used; or NATS could not be told, which the same command again makes up for.
-pub fn run(options: &Options, cluster: &Cluster) -> anyhow::Result<ExitCode> {
+pub fn run(options: &Options, source: &Source, cluster: &Cluster) -> anyhow::Result<ExitCode> {
+    #[cfg(not(feature = "kubernetes"))]
+    let _ = source;
     let who: Vec<_> = options.who.iter().map(|text| named(text)).collect();
     #[cfg(feature = "kubernetes")]
     if let Some(release) = options.place.release() {
-        return options
-            .place
-            .with_folder(release, |dir, keep| take_back(&Shown::secrets(dir, release), cluster, &who, keep));
+        return options.place.with_folder(release, source, |dir, keep| {
+            take_back(&Shown::secrets(dir, release), cluster, &who, keep)
+        });
     }
     take_back(&Shown::folder(&options.dir), cluster, &who, &mut || Ok(()))
 }

@@ -13,6 +13,8 @@ use kubernetes::{Access, Client, Error, Objects};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
+use crate::settings::Source;
+
 /// The operator's come first: all others can be made of them again, and are the same then.
 const PARTS: [&str; 4] = ["operator", "nats", "supervisor", "gateway"];
 /// How often it is begun anew because somebody else has written meanwhile.
@@ -45,10 +47,13 @@ impl Place {
     pub fn with_folder<T>(
         &self,
         release: &str,
+        source: &Source,
         mut work: impl FnMut(&Path, &mut dyn FnMut() -> anyhow::Result<()>) -> anyhow::Result<T>,
     ) -> anyhow::Result<T> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let client = runtime.block_on(Client::new(Access::Inferred, self.namespace.clone()));
+        let files = source.variable("KUBECONFIG");
+        let access = files.map_or(Access::Inferred, |files| Access::Files(files.into()));
+        let client = runtime.block_on(Client::new(access, self.namespace.clone()));
         let objects = client.context("Kubernetes cannot be reached")?.objects();
         for _ in 0..ATTEMPTS {
             let folder = tempfile::tempdir().context("there is no room for keys")?;

@@ -29,6 +29,9 @@ struct World {
     api: Server,
     cluster: Cluster,
     client: Client,
+    /// Has the folders of the cluster.
+    _start: Start,
+    /// Has those of the pods.
     _folder: Arc<TempDir>,
 }
 
@@ -52,7 +55,7 @@ async fn world(variables: &[(&str, &str)]) -> World {
     }
     let cluster = start.start_cluster();
     let client = Client::new(&cluster.url(), None);
-    World { api, cluster, client, _folder: folder }
+    World { api, cluster, client, _start: start, _folder: folder }
 }
 
 /// As a machine does: the worker's program, with the line from its standard input, in the folder of its claim.
@@ -233,12 +236,21 @@ async fn a_worker_that_is_the_first_process_reads_its_line_and_hears_signals() {
     assert!(said.contains("one line: the worker's specification"), "{said}");
 
     let mut waiting = first(Stdio::piped());
+    // Who waits for a child closes its input.
+    let _input = waiting.stdin.take();
     let front = eventually("the front is there", async || {
         testing::process::children_of(waiting.id()?).first().copied()
     })
     .await;
     eventually("its worker is there", async || testing::process::children_of(front).first().copied()).await;
-    testing::process::signal(front, rustix::process::Signal::TERM);
-    let ended = tokio::time::timeout(SLOWLY, waiting.wait()).await.unwrap().unwrap();
+    // The front hears signals a little later than it has a child.
+    let ended = eventually("it ends", async || {
+        let ended = waiting.try_wait().unwrap();
+        if ended.is_none() {
+            testing::process::signal(front, rustix::process::Signal::TERM);
+        }
+        ended
+    })
+    .await;
     assert_eq!(ended.code(), Some(143));
 }

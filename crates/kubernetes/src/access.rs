@@ -1,8 +1,9 @@
 //! How an API server is reached, and as whom.
 
+use std::ffi::{OsStr, OsString};
 use std::time::Duration;
 
-use kube::config::Config;
+use kube::config::{Config, KubeConfigOptions, Kubeconfig};
 use secrecy::SecretString;
 use tokio::time::timeout;
 
@@ -13,8 +14,10 @@ const CONNECTING: Duration = Duration::from_secs(5);
 
 /// Where the API server is, and who asks.
 pub enum Access {
-    /// What `KUBECONFIG` or `~/.kube/config` names, or else the service account of the own pod.
+    /// What `~/.kube/config` names, or else the service account of the own pod.
     Inferred,
+    /// What a file names, or several, parted as in `PATH`.
+    Files(OsString),
     Token {
         url: String,
         token: SecretString,
@@ -37,6 +40,7 @@ impl Client {
     pub async fn new(access: Access, namespace: Option<String>) -> Result<Self> {
         let mut config = match access {
             Access::Inferred => Config::infer().await.map_err(|error| Error::Other(error.to_string()))?,
+            Access::Files(files) => named(&files).await?,
             Access::Token { url, token } => {
                 let url = url.parse().map_err(|_| Error::Other("no URL of an API server".to_owned()))?;
                 let mut config = Config::new(url);
@@ -80,4 +84,16 @@ impl Client {
         let answer = timeout(self.patience, call).await.map_err(|_| Error::late(self.patience))?;
         Ok(answer?)
     }
+}
+
+/// As kubectl reads several: what comes first counts.
+async fn named(files: &OsStr) -> Result<Config> {
+    let other = |error: &dyn std::fmt::Display| Error::Other(error.to_string());
+    let mut all = Kubeconfig::default();
+    for file in std::env::split_paths(files).filter(|file| !file.as_os_str().is_empty()) {
+        let one = Kubeconfig::read_from(file).map_err(|error| other(&error))?;
+        all = all.merge(one).map_err(|error| other(&error))?;
+    }
+    let config = Config::from_custom_kubeconfig(all, &KubeConfigOptions::default()).await;
+    config.map_err(|error| other(&error))
 }

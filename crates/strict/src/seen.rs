@@ -50,7 +50,7 @@ impl Seen {
 
     /// The part of all messages, from 0 to 1, that a cache of prefixes could have served.
     #[must_use]
-    #[allow(clippy::cast_precision_loss, reason = "a share, for people")]
+    #[expect(clippy::cast_precision_loss, reason = "a share, for people")]
     pub fn repeated(&self) -> f64 {
         self.repeated as f64 / self.sent.max(1) as f64
     }

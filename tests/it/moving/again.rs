@@ -29,7 +29,7 @@ async fn what_the_peer_has_done_since_an_export_is_not_written_over() {
     assert!(server.terminate().success());
     let told = mover.export(&folder).whole();
     assert_eq!(told.count("conversations"), (3, 0, 0), "{told:#?}");
-    let gone_on = python.open(&folder, WORKING, KEY, &model.base_url(), Some("And on.")).await;
+    let gone_on = python.open(&folder, WORKING, KEY, &model.lenient_url(), Some("And on.")).await;
     assert_eq!((gone_on["events"].as_u64(), &gone_on["status_after"]), (Some(events), &"finished".into()));
 
     // What has gone on there stays there, also where both have.
@@ -46,7 +46,7 @@ async fn what_the_peer_has_done_since_an_export_is_not_written_over() {
     assert_eq!(theirs(WORKING), before);
     assert_eq!(fs::read_to_string(folder.join(".openhands/settings.json")).unwrap(), "{\"theirs\": true}");
     let asked = model.requests().len();
-    let again = python.open(&folder, WORKING, KEY, &model.base_url(), Some("And further.")).await;
+    let again = python.open(&folder, WORKING, KEY, &model.lenient_url(), Some("And further.")).await;
     assert_eq!(again["status_after"], "finished");
     let asked = model.requests().split_off(asked).last().unwrap().to_string();
     for said in ["Write a note.", "Go on.", "And on.", "And further."] {

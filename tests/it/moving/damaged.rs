@@ -49,7 +49,7 @@ async fn damaged_files_are_told_by_name_and_the_rest_is_moved() {
     let python = Python::find().await;
     let folder = python.folder();
     mover.export(&folder).whole();
-    python.open(&folder, WORKING, KEY, &model.base_url(), Some("And on.")).await;
+    python.open(&folder, WORKING, KEY, &model.lenient_url(), Some("And on.")).await;
     let asked = model.requests().last().unwrap().to_string();
     assert!(asked.contains("Write a note.") && asked.contains("And on."), "{asked}");
 }

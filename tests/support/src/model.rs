@@ -55,6 +55,12 @@ impl Model {
         format!("http://{}/v1", self.address)
     }
 
+    /// For programs that are not ours: takes what some provider would refuse.
+    #[must_use]
+    pub fn lenient_url(&self) -> String {
+        format!("http://{}{LENIENT}/v1", self.address)
+    }
+
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
@@ -91,10 +97,20 @@ impl Model {
     }
 }
 
+const LENIENT: &str = "/lenient";
+
 async fn answer(shared: Arc<Shared>, method: Method, path: String, body: Value) -> Answer {
-    match (method, path.as_str()) {
-        (Method::POST, "/v1/chat/completions") => say(&shared, body, Dialect::Chat).await,
-        (Method::POST, "/v1/messages") => say(&shared, body, Dialect::Anthropic).await,
+    let (path, is_lenient) = path.strip_prefix(LENIENT).map_or((path.as_str(), false), |path| (path, true));
+    let refusal = |dialect| strict::check(dialect, &body).err().filter(|_| !is_lenient);
+    match (method, path) {
+        (Method::POST, "/v1/chat/completions") => {
+            let refusal = refusal(Dialect::Chat);
+            say(&shared, body, Dialect::Chat, refusal).await
+        }
+        (Method::POST, "/v1/messages") => {
+            let refusal = refusal(Dialect::Anthropic);
+            say(&shared, body, Dialect::Anthropic, refusal).await
+        }
         (Method::POST, "/_scripts") => match serde_json::from_value::<Vec<Script>>(body) {
             Ok(scripts) => {
                 shared.scripts.lock().unwrap().splice(0..0, scripts);
@@ -109,8 +125,7 @@ async fn answer(shared: Arc<Shared>, method: Method, path: String, body: Value) 
     }
 }
 
-async fn say(shared: &Shared, body: Value, dialect: Dialect) -> Answer {
-    let refusal = strict::check(dialect, &body).err();
+async fn say(shared: &Shared, body: Value, dialect: Dialect, refusal: Option<String>) -> Answer {
     let turn = refusal.map_or_else(|| shared.next_turn(&body), |refusal| Turn::failure(400, &refusal));
     let streamed = body["stream"] == json!(true);
     if !shared.forgetful.load(Ordering::Relaxed) {

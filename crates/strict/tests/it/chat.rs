@@ -1,3 +1,5 @@
+//! Chat completions.
+
 use manyhands_strict::{Dialect, check};
 use serde_json::{Value, json};
 

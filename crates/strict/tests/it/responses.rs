@@ -1,3 +1,5 @@
+//! Responses.
+
 use manyhands_strict::Dialect;
 use serde_json::{Value, json};
 

@@ -1,3 +1,5 @@
+//! Of several requests.
+
 use manyhands_strict::{Dialect, Seen};
 use serde_json::json;
 
