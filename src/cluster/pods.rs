@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::settings::{Invalid, Source};
 
 /// How pods are made.
+#[cfg_attr(not(feature = "kubernetes"), expect(dead_code, reason = "only checked there"))]
 pub struct Pods {
     pub namespace: Option<String>,
     /// `None` with other drivers only.

@@ -111,8 +111,10 @@ async fn answer(State(inner): State<Arc<Inner>>, headers: HeaderMap, body: Bytes
     let open = Open::new(&inner);
     let piece = |content: &str, reason: Value| json!({"choices": [{"delta": {"content": content}, "finish_reason": reason}]});
     let mut events: Vec<String> = vec![format!("data: {}\n\n", piece("hi", Value::Null)); STREAMED];
-    events.push(format!("data: {}\n\n", piece("", json!("stop"))));
-    events.push(format!("data: {}\n\ndata: [DONE]\n\n", json!({"choices": [], "usage": usage})));
+    if !hangs {
+        events.push(format!("data: {}\n\n", piece("", json!("stop"))));
+        events.push(format!("data: {}\n\ndata: [DONE]\n\n", json!({"choices": [], "usage": usage})));
+    }
     let events = stream::iter(events.into_iter().map(Ok::<_, Infallible>));
     let rest = async move {
         let _until_the_end = open;
