@@ -96,7 +96,7 @@ pub struct Control {
 }
 
 impl Control {
-    /// Loads what is stored and closes the runs that lost their workers, until `drain` is cancelled. Where the store goes away
+    /// Loads what is stored and closes the runs that lost their workers, until `drain` is cancelled. Where the store of a cluster goes away
     /// meanwhile, which takes as long as there is much, it is waited for. Workers are answered on
     /// `desks`, to be ended when nobody waits for anything any more: what clients have asked for may need a worker to its end.
     ///
@@ -112,7 +112,10 @@ impl Control {
         let tasks = &Tasks::until(drain);
         tasks.end_with(desks);
         let (tracker, drain) = (&desks.tracker, &desks.drain);
-        let index = &patiently(tasks, || Index::start(ports, tracker, drain)).await?;
+        let is_cluster = matches!(config.mode, Mode::Cluster(_));
+        // A disk of one's own is not away for a while.
+        let patience = if is_cluster { PATIENCE } else { Duration::ZERO };
+        let index = &patiently(tasks, patience, || Index::start(ports, tracker, drain)).await?;
         let (outbound, github_url, work) =
             (config.outbound.clone(), config.github_url.clone(), config.metrics.clone());
         let openai = config.openai.clone();
@@ -124,8 +127,7 @@ impl Control {
         let models = Models::new(&config, ports, vault.clone(), index, desks);
         let server = Server::new(ports.bus.clone(), desks.tracker.clone(), desks.drain.clone());
         let server = server.watched(watched(config.calls.clone()));
-        patiently(tasks, || records.clone().serve(&server)).await?;
-        let is_cluster = matches!(config.mode, Mode::Cluster(_));
+        patiently(tasks, patience, || records.clone().serve(&server)).await?;
         let (workers, settled) = match config.mode {
             Mode::Single => {
                 let workers = Workers::new(ports.bus.clone(), Arc::new(Single));
@@ -133,7 +135,7 @@ impl Control {
                 (workers, settled)
             }
             Mode::Cluster(cluster) => {
-                patiently(tasks, || models.clone().serve(&server)).await?;
+                patiently(tasks, patience, || models.clone().serve(&server)).await?;
                 tasks.spawn_vital("sweeping sums", models.clone().keep_swept(ports.kv.clone()));
                 let fleet = Arc::new(Fleet::start(cluster, ports, index, desks).await?);
                 let workers = Workers::new(ports.bus.clone(), fleet.clone());
@@ -220,6 +222,7 @@ impl Control {
 /// Its own, and that it is time to end where it has failed once.
 async fn patiently<T, A: Future<Output = ports::Result<T>>>(
     tasks: &Tasks,
+    patience: Duration,
     mut attempt: impl FnMut() -> A,
 ) -> ports::Result<T> {
     let mut told = || {
@@ -233,8 +236,8 @@ async fn patiently<T, A: Future<Output = ports::Result<T>>>(
         }
     };
     match told().await {
-        Err(error @ ports::Error::Unavailable(_)) => {
-            let again = tasks.drain.run_until_cancelled(while_unavailable(PAUSES, PATIENCE, told));
+        Err(error @ ports::Error::Unavailable(_)) if !patience.is_zero() => {
+            let again = tasks.drain.run_until_cancelled(while_unavailable(PAUSES, patience, told));
             again.await.unwrap_or(Err(error))
         }
         outcome => outcome,

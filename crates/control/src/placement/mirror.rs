@@ -12,7 +12,7 @@ use ports::{Bucket, Kv, Update, Value, Versioned};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
-use crate::{Tasks, patiently};
+use crate::{PATIENCE, Tasks, patiently};
 
 /// Before a bucket that cannot be followed is tried again.
 const PAUSES: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(2));
@@ -57,7 +57,7 @@ impl<T: Clone + Value + Send + Sync + 'static> Mirror<T> {
             has_changed: Notify::new(),
         });
         let values = Bucket::new(kv.as_ref(), bucket);
-        let updates = patiently(tasks, || mirror.begin(&values)).await?;
+        let updates = patiently(tasks, PATIENCE, || mirror.begin(&values)).await?;
         tasks.spawn_vital(bucket, mirror.clone().follow(kv.clone(), bucket, updates));
         Ok(mirror)
     }
