@@ -139,13 +139,13 @@ impl World {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_conversation_runs_in_a_pod_and_goes_on_in_the_next_when_that_is_gone() {
     let world = world(&[]).await;
-    let scripts = vec![
-        Script::new(
-            "[[first]]",
-            vec![Turn::terminal("call_1", "echo $((6 * 7)) > kept; cat kept"), Turn::text("done")],
-        ),
-        Script::new("[[second]]", vec![Turn::terminal("call_2", "cat kept"), Turn::text("done")]),
+    let turns = vec![
+        Turn::terminal("call_1", "echo $((6 * 7)) > kept; cat kept"),
+        Turn::text("done"),
+        Turn::terminal("call_2", "cat kept"),
+        Turn::text("done"),
     ];
+    let scripts = vec![Script::new("[[first]]", turns)];
     let model = Model::start(0, scripts).await.unwrap();
     let work = world.cluster.workspaces().join("project").display().to_string();
     let id = world.client.create(&model.base_url(), &work).await;
@@ -158,7 +158,7 @@ async fn a_conversation_runs_in_a_pod_and_goes_on_in_the_next_when_that_is_gone(
     let deleting = reqwest::Client::new().delete(url).bearer_auth(world.api.admin_token());
     deleting.send().await.unwrap().error_for_status().unwrap();
     within(SLOWLY, "another pod has come", async || (world.epochs() == ["2"]).then_some(())).await;
-    world.client.send(&id, "[[second]]", true).await;
+    world.client.send(&id, "And again.", true).await;
     world.finished(&id).await;
     let events = world.client.events(&id).await;
     let observed = events.iter().filter(|event| event["kind"] == "ObservationEvent");
