@@ -159,10 +159,12 @@ async fn a_conversation_runs_in_a_pod_and_goes_on_in_the_next_when_that_is_gone(
     deleting.send().await.unwrap().error_for_status().unwrap();
     within(SLOWLY, "another pod has come", async || (world.epochs() == ["2"]).then_some(())).await;
     world.client.send(&id, "And again.", true).await;
-    world.finished(&id).await;
-    let events = world.client.events(&id).await;
-    let observed = events.iter().filter(|event| event["kind"] == "ObservationEvent");
-    assert_eq!(observed.filter(|event| event.to_string().contains("42")).count(), 2);
+    within(SLOWLY, "the next one has read what is kept", async || {
+        let events = world.client.events(&id).await;
+        let observed = events.iter().filter(|event| event["kind"] == "ObservationEvent");
+        (observed.filter(|event| event.to_string().contains("42")).count() == 2).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
