@@ -140,7 +140,7 @@ impl World {
 async fn a_conversation_runs_in_a_pod_and_goes_on_in_the_next_when_that_is_gone() {
     let world = world(&[]).await;
     let turns = vec![
-        Turn::terminal("call_1", "echo $((6 * 7)) > kept; cat kept"),
+        Turn::terminal("call_1", "echo kept-$((6 * 7)) > kept; cat kept"),
         Turn::text("done"),
         Turn::terminal("call_2", "cat kept"),
         Turn::text("done"),
@@ -162,7 +162,7 @@ async fn a_conversation_runs_in_a_pod_and_goes_on_in_the_next_when_that_is_gone(
     within(SLOWLY, "the next one has read what is kept", async || {
         let events = world.client.events(&id).await;
         let observed = events.iter().filter(|event| event["kind"] == "ObservationEvent");
-        (observed.filter(|event| event.to_string().contains("42")).count() == 2).then_some(())
+        (observed.filter(|event| event.to_string().contains("kept-42")).count() == 2).then_some(())
     })
     .await;
 }
