@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::halt::{Halt, Stop};
-use super::{HINTS, Newest, folder, listed, names, walk};
+use super::{HINTS, Newest, described, folder, folder_parameter, listed, names, walk};
 use crate::args::Args;
 use crate::blocking::blocking;
 use crate::context::ToolContext;
@@ -59,16 +59,11 @@ impl Tool for Glob {
             "type": "object",
             "properties": {
                 "pattern": {"type": "string", "description": "The glob, as in `**/*.js` or `src/**/*.ts`."},
-                "path": {
-                    "type": "string",
-                    "description": "The folder to search, absolute or from the working directory, which it is when left out.",
-                },
+                "path": folder_parameter(),
             },
             "required": ["pattern"],
         });
-        let description =
-            format!("{DESCRIPTION}\n\nThe working directory is {}.", self.working_dir.display());
-        Spec::of::<Self>(description, parameters, HINTS)
+        Spec::of::<Self>(described(DESCRIPTION, &self.working_dir), parameters, HINTS)
     }
 
     fn parse(&self, arguments: &Map<String, Value>) -> Result<Action, String> {

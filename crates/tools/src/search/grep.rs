@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::halt::{Halt, Stop};
 use super::pattern::Pattern;
-use super::{HINTS, Newest, folder, listed, names, walk};
+use super::{HINTS, Newest, described, folder, folder_parameter, listed, names, walk};
 use crate::args::Args;
 use crate::blocking::blocking;
 use crate::context::ToolContext;
@@ -60,17 +60,12 @@ impl Tool for Grep {
             "type": "object",
             "properties": {
                 "pattern": {"type": "string", "description": "The regular expression."},
-                "path": {
-                    "type": "string",
-                    "description": "The folder to search, absolute or from the working directory, which it is when left out.",
-                },
+                "path": folder_parameter(),
                 "include": {"type": "string", "description": "Which files to search, as in `*.js` or `*.{ts,tsx}`."},
             },
             "required": ["pattern"],
         });
-        let description =
-            format!("{DESCRIPTION}\n\nThe working directory is {}.", self.working_dir.display());
-        Spec::of::<Self>(description, parameters, HINTS)
+        Spec::of::<Self>(described(DESCRIPTION, &self.working_dir), parameters, HINTS)
     }
 
     fn parse(&self, arguments: &Map<String, Value>) -> Result<Action, String> {

@@ -12,6 +12,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use ignore::overrides::{Override, OverrideBuilder};
+use serde_json::{Value, json};
 
 use crate::paths;
 use crate::spec::Annotations;
@@ -24,6 +25,19 @@ const HINTS: Annotations =
     Annotations { titled: true, read_only: true, destructive: false, idempotent: true, open_world: false };
 
 const CUT: &str = "\n\n[Results truncated to first 100 files. Consider using a more specific pattern.]";
+
+/// What is said of a tool, and where it is.
+fn described(description: &str, working_dir: &Path) -> String {
+    format!("{description}\n\nThe working directory is {}.", working_dir.display())
+}
+
+/// The schema of the parameter that names the folder to search.
+fn folder_parameter() -> Value {
+    json!({
+        "type": "string",
+        "description": "The folder to search, absolute or from the working directory, which it is when left out.",
+    })
+}
 
 /// The folder that is searched.
 fn folder(path: &Path) -> Option<PathBuf> {
