@@ -160,7 +160,7 @@ impl Index {
     }
 
     /// Brings the record of a conversation in line with the bucket.
-    async fn refresh(&self, id: ConversationId) -> ports::Result<()> {
+    pub(super) async fn refresh(&self, id: ConversationId) -> ports::Result<()> {
         let behind = &self.0.behind;
         let turn = behind.turn().await;
         let before = self.any(id);

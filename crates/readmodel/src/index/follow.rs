@@ -198,11 +198,20 @@ impl Index {
         let mut found = BTreeSet::new();
         let mut scan = self.0.ports.kv.scan(CONVERSATIONS);
         while let Some(change) = scan.try_next().await? {
-            let Change::Put { key, entry } = change else { continue };
-            let Ok(id) = ConversationId::from_str(&key) else { continue };
-            found.insert(id);
-            if self.any(id).is_none_or(|known| known.state().revision < entry.revision) {
-                self.bring_in_line(id, Wish::RECORD);
+            match change {
+                Change::Put { key, entry } => {
+                    let Ok(id) = ConversationId::from_str(&key) else { continue };
+                    found.insert(id);
+                    if self.any(id).is_none_or(|known| known.state().revision < entry.revision) {
+                        self.bring_in_line(id, Wish::RECORD);
+                    }
+                }
+                // What came of it before was older.
+                Change::Deleted { key } => {
+                    let Ok(id) = ConversationId::from_str(&key) else { continue };
+                    found.remove(&id);
+                }
+                Change::Lagged => {}
             }
         }
         for entry in known.iter().filter(|entry| !found.contains(&entry.id)) {

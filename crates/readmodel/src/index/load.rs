@@ -1,11 +1,14 @@
 //! What the index does at start.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::future::ready;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
+use parking_lot::Mutex;
 use ports::{Change, Error, Kv, KvEntry};
+use types::ConversationId;
 use types::conversation::Projection;
 
 use super::agent_text::SharedTexts;
@@ -20,11 +23,21 @@ const CHUNK: usize = 250;
 const DECODERS: usize = 4;
 
 /// Of a bucket only some records are held as they were stored, and what is kept of each. What changes meanwhile is heard
-/// of by the subscriptions that were made before.
+/// of by the subscriptions that were made before. A record may come more than once, and one that is deleted before that is said:
+/// of those the store is asked once more in the end, since nobody tells of what was so before.
 pub(super) async fn all(index: &Index) -> ports::Result<()> {
     let kv = index.0.ports.kv.as_ref();
     let saved = Arc::new(saved(kv).await?);
-    let records = kv.scan(CONVERSATIONS).try_filter_map(|change| ready(Ok(put(change))));
+    let mut seen = HashSet::new();
+    let again = Mutex::new(HashSet::new());
+    let note = |change: &Change| {
+        let (Change::Put { key, .. } | Change::Deleted { key }) = change else { return };
+        let Ok(id) = ConversationId::from_str(key) else { return };
+        if !seen.insert(id) {
+            again.lock().insert(id);
+        }
+    };
+    let records = kv.scan(CONVERSATIONS).inspect_ok(note).try_filter_map(|change| ready(Ok(put(change))));
     let decoded = records.try_chunks(CHUNK).map_err(|cut_off| cut_off.1).map_ok(|chunk| {
         let (saved, texts) = (saved.clone(), index.0.texts.clone());
         let decoding = tokio::task::spawn_blocking(move || decode_chunk(&chunk, &saved, &texts));
@@ -36,7 +49,9 @@ pub(super) async fn all(index: &Index) -> ports::Result<()> {
         .try_for_each(async |entries| {
             stream::iter(entries).map(Ok).try_for_each_concurrent(PARALLEL_READS, load).await
         })
-        .await
+        .await?;
+    let again = again.into_inner();
+    stream::iter(again).map(Ok).try_for_each_concurrent(PARALLEL_READS, |id| index.refresh(id)).await
 }
 
 async fn saved(kv: &dyn Kv) -> ports::Result<HashMap<String, Saved>> {

@@ -18,6 +18,7 @@ use tokio::sync::{broadcast, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use types::buckets::CONVERSATIONS;
 use types::conversation::ConversationRecord;
 use types::log::LogRecord;
 use types::{ConversationId, LogId, SandboxId, Seq, subjects};
@@ -203,6 +204,8 @@ pub struct Buckets {
     lags: broadcast::Sender<()>,
     /// A bucket whose deletions do not end.
     clinging: watch::Sender<Option<&'static str>>,
+    /// What is read of the conversations before what there is.
+    older: Mutex<Vec<Change>>,
 }
 
 impl Buckets {
@@ -216,6 +219,11 @@ impl Buckets {
 
     pub fn lag(&self) {
         self.lags.send(()).unwrap();
+    }
+
+    /// As a replica that lags behind, and has caught up before the end is read.
+    pub fn first_give(&self, older: Vec<Change>) {
+        *self.older.lock().unwrap() = older;
     }
 
     pub fn cling_to(&self, bucket: Option<&'static str>) {
@@ -250,6 +258,10 @@ impl KvDouble for Buckets {
 
     fn scan<'a>(&'a self, bucket: &'a str) -> Scan<'a> {
         match self.check() {
+            Ok(()) if bucket == CONVERSATIONS => {
+                let older = self.older.lock().unwrap().clone();
+                futures_util::stream::iter(older).map(Ok).chain(self.inner.scan(bucket)).boxed()
+            }
             Ok(()) => self.inner.scan(bucket),
             Err(error) => futures_util::stream::iter([Err(error)]).boxed(),
         }
@@ -308,6 +320,7 @@ impl World {
             silent: Arc::default(),
             lags: broadcast::channel(16).0,
             clinging: watch::Sender::default(),
+            older: Mutex::default(),
         });
         let ports = Ports { log: logs.clone(), bus: bus.clone(), kv: buckets.clone() };
         let (tasks, drain) = (TaskTracker::new(), CancellationToken::new());

@@ -4,6 +4,7 @@
 mod doubles;
 mod faults;
 mod keeping_up;
+mod lagging;
 mod news;
 mod pages;
 mod sharing;
