@@ -16,7 +16,7 @@ use uuid::Uuid;
 use crate::link::{Link, PATIENCE};
 use crate::message::{self, LogMessage};
 use crate::parcel;
-use crate::stored::number;
+use crate::stored::{BEFORE, number};
 use crate::subscription::follow;
 
 /// Records of one message that are delivered one by one: a small part of what a subscriber's queue holds, and as many as
@@ -65,7 +65,7 @@ fn deliver(message: Incoming) -> Vec<Delivery> {
         && let Some(headers) = &message.headers
         && let Some(number) = number(headers, "Nats-Sequence")
     {
-        let prev = self::number(headers, "Nats-Last-Sequence").unwrap_or_default();
+        let prev = self::number(headers, BEFORE).unwrap_or_default();
         let stored = LogMessage::from_parts(number, headers, message.payload);
         return deliver_records(&message.subject, prev, stored);
     }

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use async_nats::{HeaderMap, StatusCode};
+use async_nats::{HeaderMap, Message, StatusCode};
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::StreamExt;
+use futures_util::{Stream, StreamExt};
 use ports::{Changes, Error, Result};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -13,7 +13,7 @@ use types::subjects::store;
 
 use crate::kv;
 use crate::link::{Link, PATIENCE};
-use crate::stored::Raw;
+use crate::stored::{BEFORE, Raw, number};
 use crate::streams::{StreamFilter, Streams, Unstored, Wanted};
 use crate::subscription::follow;
 
@@ -71,15 +71,7 @@ impl JetStream {
         let mut answers = client.subscribe(inbox.clone()).await.map_err(|error| unavailable(&error))?;
         let asked = client.publish_with_reply(direct(stream), inbox, body).await;
         asked.map_err(|error| unavailable(&error))?;
-        let mut page = Vec::new();
-        while let Some(answer) = answers.next().await {
-            if answer.status == Some(StatusCode::NO_RESPONDERS) {
-                return Err(no_stream(Error::NotFound));
-            }
-            let Some(raw) = Raw::of(answer)? else { return Ok(page) };
-            page.push(raw);
-        }
-        Err(Error::Unavailable("the connection to NATS has ended".to_owned()))
+        page_of(&mut answers).await
     }
 
     /// A call of the management API.
@@ -175,6 +167,24 @@ impl Streams for JetStream {
     }
 }
 
+/// The messages of a batch, each of which names the one before it, as its end names the last: where a server stands between here and
+/// who answers, some may be lost on the way, and the end arrives all the same.
+async fn page_of(answers: &mut (impl Stream<Item = Message> + Unpin)) -> Result<Vec<Raw>> {
+    let mut page: Vec<Raw> = Vec::new();
+    while let Some(answer) = answers.next().await {
+        if answer.status == Some(StatusCode::NO_RESPONDERS) {
+            return Err(no_stream(Error::NotFound));
+        }
+        let before = answer.headers.as_ref().and_then(|headers| number(headers, BEFORE));
+        if before.is_some_and(|before| page.last().map_or(0, |last| last.seq) != before) {
+            return Err(Error::Unavailable("a part of a page was lost on its way".to_owned()));
+        }
+        let Some(raw) = Raw::of(answer)? else { return Ok(page) };
+        page.push(raw);
+    }
+    Err(Error::Unavailable("the connection to NATS has ended".to_owned()))
+}
+
 fn one(filter: StreamFilter<'_>, wanted: Wanted) -> Value {
     match wanted {
         Wanted::Last => json!({ "last_by_subj": filter.subject }),
@@ -222,4 +232,51 @@ fn parse<T: for<'a> Deserialize<'a>>(payload: &[u8]) -> Result<T> {
 
 fn not_understood(error: serde_json::Error) -> Error {
     Error::Internal(format!("an answer of JetStream is not understood: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::stream;
+
+    use super::*;
+
+    fn answer(status: Option<u16>, headers: &[(&'static str, &str)]) -> Message {
+        let mut all = HeaderMap::new();
+        headers.iter().for_each(|(name, value)| all.insert(*name, *value));
+        Message {
+            subject: "inbox".into(),
+            reply: None,
+            payload: Bytes::new(),
+            headers: Some(all),
+            status: status.map(|status| StatusCode::from_u16(status).unwrap()),
+            description: None,
+            length: 0,
+        }
+    }
+
+    fn message(seq: &str, before: &str) -> Message {
+        answer(None, &[("Nats-Subject", "s"), ("Nats-Sequence", seq), (BEFORE, before)])
+    }
+
+    async fn read(answers: Vec<Message>) -> Result<Vec<u64>> {
+        let page = page_of(&mut stream::iter(answers)).await?;
+        Ok(page.into_iter().map(|raw| raw.seq).collect())
+    }
+
+    #[tokio::test]
+    async fn a_page_of_which_a_part_was_lost_on_its_way_is_none() {
+        let end = |last| answer(Some(204), &[(BEFORE, last)]);
+        assert_eq!(read(vec![message("3", "0"), message("7", "3"), end("7")]).await, Ok(vec![3, 7]));
+        assert_eq!(read(vec![answer(Some(404), &[])]).await, Ok(Vec::new()));
+        for lossy in [
+            vec![message("3", "0"), message("9", "7"), end("9")],
+            vec![message("7", "3"), end("7")],
+            vec![message("3", "0"), end("7")],
+            vec![end("7")],
+            vec![message("3", "0")],
+        ] {
+            let read = read(lossy).await;
+            assert!(matches!(read, Err(Error::Unavailable(_))), "{read:?}");
+        }
+    }
 }

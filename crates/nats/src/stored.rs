@@ -15,6 +15,8 @@ use serde::Deserialize;
 
 const SEQUENCE: &str = "Nats-Sequence";
 const SUBJECT: &str = "Nats-Subject";
+/// The position of what comes before a message: in a batch, or, of one that is published, on its subject.
+pub const BEFORE: &str = "Nats-Last-Sequence";
 const STORED_AT: &str = "Nats-Time-Stamp";
 
 /// A stored message.

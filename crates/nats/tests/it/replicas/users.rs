@@ -82,7 +82,7 @@ impl Known {
     /// Reads, and finds whatever anybody knew before.
     pub async fn read(self: Arc<Self>, ports: Ports) {
         let log = log(LOG);
-        let mut seen = Seq::ZERO;
+        let (mut seen, mut count) = (Seq::ZERO, 0);
         while self.goes_on() {
             let known = self.tail.load(Ordering::SeqCst);
             if let Ok(tail) = ports.log.tail(&log).await {
@@ -93,7 +93,17 @@ impl Known {
             let known = self.tail.load(Ordering::SeqCst);
             match ports.log.read(&log, seen, 100).await {
                 Ok(page) if page.is_empty() => assert!(seen.0 >= known, "{seen:?} was not the end: {known}"),
-                Ok(page) => seen = page.last().unwrap().seq,
+                Ok(page) => {
+                    for record in &page {
+                        assert_eq!(
+                            record.payload,
+                            count.to_string(),
+                            "a page has a hole, or something twice"
+                        );
+                        count += 1;
+                    }
+                    seen = page.last().unwrap().seq;
+                }
                 Err(error) => assert!(matches!(error, Error::Unavailable(_)), "{error:?}"),
             }
             let known = self.revision.load(Ordering::SeqCst);
