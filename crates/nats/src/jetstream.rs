@@ -195,13 +195,15 @@ fn one(filter: StreamFilter<'_>, wanted: Wanted) -> Value {
 impl From<ApiError> for Error {
     fn from(error: ApiError) -> Self {
         const WRONG_LAST_SEQUENCE: [u16; 2] = [10_071, 10_164];
+        const TOO_MANY: u16 = 429;
         if WRONG_LAST_SEQUENCE.contains(&error.err_code) {
             return Self::Conflict { tail: None };
         }
         let text = format!("JetStream: {} ({})", error.description, error.err_code);
         match error.code {
             _ if error.err_code == STREAM_NOT_FOUND => no_stream(Self::NotFound),
-            500.. => Self::Unavailable(text),
+            // A stream that is sent more than it stores says so before it has looked at what it refuses.
+            TOO_MANY | 500.. => Self::Unavailable(text),
             _ => Self::Internal(text),
         }
     }
@@ -278,5 +280,12 @@ mod tests {
             let read = read(lossy).await;
             assert!(matches!(read, Err(Error::Unavailable(_))), "{read:?}");
         }
+    }
+
+    #[test]
+    fn what_a_stream_refuses_because_it_is_sent_too_much_may_be_sent_again() {
+        let ack = br#"{"stream":"S","seq":0,"error":{"code":429,"err_code":10167,"description":"too many requests"}}"#;
+        let refusal = Error::from(parse::<Ack>(ack).unwrap().error.unwrap());
+        assert!(matches!(refusal, Error::Unavailable(_)), "{refusal:?}");
     }
 }
