@@ -149,7 +149,8 @@ impl Streams for JetStream {
         let mut all = Vec::new();
         loop {
             let body = json!({ "subjects_filter": filter.subject, "offset": all.len() });
-            let info = self.api(&store::stream_info(filter.stream), &body).await??;
+            let call = store::stream_info(filter.stream);
+            let info = self.link.ask_leader(|| self.api(&call, &body)).await??;
             let page = info.pointer("/state/subjects").and_then(Value::as_object);
             let Some(page) = page.filter(|page| !page.is_empty()) else { return Ok(all) };
             all.extend(page.keys().cloned());
