@@ -10,6 +10,7 @@ use ports::{Change, Changes, Error, Expect, Kv, KvEntry, Result, Scan};
 
 use types::subjects::store;
 
+use crate::agreement::Agreement;
 use crate::layout;
 use crate::stored::{Raw, number};
 use crate::streams::{StreamFilter, Streams};
@@ -71,27 +72,29 @@ impl Kv for NatsKv {
         match expect {
             Expect::Anything => self.store(bucket, key, None, value).await,
             Expect::Revision(0) => Err(CONFLICT),
-            Expect::Revision(revision) => self.store(bucket, key, Some(revision), value).await,
-            Expect::Absent => match self.store(bucket, key, Some(0), value.clone()).await {
-                Err(Error::Conflict { .. }) => self.create_over_mark(bucket, key, value).await,
-                created => created,
-            },
+            Expect::Revision(revision) => self.store_while(expect, revision, bucket, key, value).await,
+            Expect::Absent => self.store_while(expect, 0, bucket, key, value).await,
         }
     }
 
     async fn delete(&self, bucket: &str, key: &str, expect: Expect) -> Result<()> {
-        let current = self.get(bucket, key).await?.map(|entry| entry.revision);
-        let after = match (expect, current) {
-            (Expect::Anything | Expect::Absent, None) => return Ok(()),
-            (Expect::Anything, Some(_)) => None,
-            (Expect::Revision(expected), Some(current)) if expected == current => Some(current),
-            (Expect::Absent | Expect::Revision(_), _) => return Err(CONFLICT),
-        };
         let mut mark = HeaderMap::new();
         mark.insert(DELETED, "DEL");
         mark.insert("Nats-TTL", MARK_LIFETIME);
-        let subject = layout::key_subject(bucket, key)?;
-        self.streams.store(&subject, after, mark, Bytes::new()).await.map(|_| ())
+        let (subject, mut agreement) = (layout::key_subject(bucket, key)?, Agreement::awaited());
+        loop {
+            let current = self.get(bucket, key).await?.map(|entry| entry.revision);
+            let after = match (expect, current) {
+                (Expect::Anything | Expect::Absent, None) => return Ok(()),
+                (Expect::Anything, Some(_)) => None,
+                (Expect::Revision(expected), Some(current)) if expected == current => Some(current),
+                (Expect::Absent | Expect::Revision(_), _) => return Err(CONFLICT),
+            };
+            match self.streams.store(&subject, after, mark.clone(), Bytes::new()).await {
+                Err(Error::Conflict { .. }) => agreement.wait().await?,
+                stored => return stored.map(|_| ()),
+            }
+        }
     }
 
     /// One pass from the bucket's beginning to its end. What changes meanwhile moves to the end, so nothing
@@ -144,11 +147,37 @@ impl NatsKv {
         self.streams.store(&subject, after, HeaderMap::new(), value).await
     }
 
-    /// Puts a value where only the mark of an earlier one's end stands.
-    async fn create_over_mark(&self, bucket: &str, key: &str, value: Bytes) -> Result<u64> {
-        match self.value(bucket, key).await? {
-            Some(Value { revision, bytes: None }) => self.store(bucket, key, Some(revision), value).await,
-            Some(Value { bytes: Some(_), .. }) | None => Err(CONFLICT),
+    /// Stores a value as long as `expect` holds; `after`: the position at which that is likely.
+    async fn store_while(
+        &self,
+        expect: Expect,
+        mut after: u64,
+        bucket: &str,
+        key: &str,
+        value: Bytes,
+    ) -> Result<u64> {
+        let mut agreement = Agreement::awaited();
+        loop {
+            match self.store(bucket, key, Some(after), value.clone()).await {
+                Err(Error::Conflict { .. }) => {}
+                stored => return stored,
+            }
+            let current = self.value(bucket, key).await?;
+            let at = current.as_ref().map_or(0, |current| current.revision);
+            // The mark of a value's end is none.
+            let has_value = current.is_some_and(|current| current.bytes.is_some());
+            let holds = match expect {
+                Expect::Anything => true,
+                Expect::Absent => !has_value,
+                Expect::Revision(revision) => has_value && at == revision,
+            };
+            if !holds {
+                return Err(CONFLICT);
+            }
+            if at == after {
+                agreement.wait().await?;
+            }
+            after = at;
         }
     }
 }

@@ -10,6 +10,7 @@
 //! it publishes to its own subjects and asks the control plane ([`Connection::storage`]) for the rest.
 
 mod adapter;
+mod agreement;
 mod archive;
 mod body;
 mod bus;

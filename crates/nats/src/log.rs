@@ -1,14 +1,13 @@
 //! The port of logs, on streams.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use ports::{Appended, Error, EventLog, Extent, Record, Result};
-use tokio::time::{Instant, sleep};
 use types::{BashScope, LogId, SandboxId, Seq};
 
+use crate::agreement::Agreement;
 use crate::archive::Archive;
 use crate::body::{self, Body, LARGEST};
 use crate::message::{self, NewMessage};
@@ -22,10 +21,6 @@ const OVERHEAD: usize = 64 << 10;
 const PAGE_BYTES: usize = 8 << 20;
 /// The most messages of one read.
 const PAGE: usize = 1_000;
-
-/// What several servers may take to agree on a message that one of them has.
-const UNDER_WAY: Duration = Duration::from_secs(2);
-const AGAIN: Duration = Duration::from_millis(5);
 
 /// Logs as messages, several records each.
 pub struct NatsLog {
@@ -47,7 +42,7 @@ impl EventLog for NatsLog {
         let Some(last) = message::ending_at(after) else {
             return Err(Error::Conflict { tail: Some(self.tail(log).await?) });
         };
-        let deadline = Instant::now() + UNDER_WAY;
+        let mut agreement = Agreement::awaited();
         loop {
             match self.store(log, last, &records).await {
                 Ok(number) => {
@@ -57,11 +52,10 @@ impl EventLog for NatsLog {
                 Err(error) => return Err(error),
             }
             let tail = self.tail(log).await?;
-            // Servers that stand in for each other refuse what comes after a message that they have not agreed on yet.
-            if tail != after || Instant::now() > deadline {
+            if tail != after {
                 return Err(Error::Conflict { tail: Some(tail) });
             }
-            sleep(AGAIN).await;
+            agreement.wait().await?;
         }
     }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use futures_util::{FutureExt, StreamExt};
-use ports::{Change, Error};
+use ports::{Change, Error, Expect};
 use testing::within;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -121,6 +121,27 @@ async fn no_record_is_stored_before_two_servers_have_its_body() {
     };
     within(ELECTED, "the record", stored).await;
     assert_eq!(texts(&ports, LOG).await, [large]);
+}
+
+/// A leader that is alone refuses what comes after a change that it cannot make, and nobody has been quicker.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_that_is_under_way_is_none_that_was_made() {
+    let three = Three::start().await;
+    let first = three.connection().await;
+    let leader = three.leader_of(&first, &store::bucket_stream(SANDBOXES)).await;
+    let kv = three.connection_to(leader).await.control().await.unwrap().kv;
+    let revision = kv.put(SANDBOXES, "old", "value".into(), Expect::Absent).await.unwrap();
+    let others = || three.servers.iter().enumerate().filter(|(index, _)| *index != leader);
+    others().for_each(|(_, other)| other.stand_still());
+    for (key, expect) in [("old", Expect::Revision(revision)), ("new", Expect::Absent)] {
+        let put = async |value: &'static str| kv.put(SANDBOXES, key, value.into(), expect).await;
+        assert!(timeout(BRIEFLY, put("one")).await.is_err());
+        let another = put("another").await;
+        assert!(matches!(another, Err(Error::Unavailable(_))), "{another:?}");
+    }
+    let deleted = kv.delete(SANDBOXES, "old", Expect::Revision(revision)).await;
+    assert!(matches!(deleted, Err(Error::Unavailable(_))), "{deleted:?}");
+    others().for_each(|(_, other)| other.go_on());
 }
 
 /// What a leader has stored when it dies, it may have published to nobody.
