@@ -7,7 +7,8 @@
 //! that its own messages named: the next cut completes one that was cut off, and until then they stay. Whoever waits for
 //! the cut need not wait for that: it asks again, and finds the front gone. A body may also be unnamed because its message
 //! is not appended yet; but then some piece of it is newer than the last message, since a log has one writer, which
-//! appends one message after the other.
+//! appends one message after the other. By their times that is known only as well as the clocks of the servers agree that have
+//! stored the two, so nothing goes either that was stored after the writer had asked for the cut: it waited at that moment.
 //!
 //! *Room.* What was weighed is given back by whoever has removed all of it, and by nobody where several have removed some:
 //! nobody knows which, and the room of a message must not come back twice. What is lost so, and where a purge goes
@@ -107,6 +108,7 @@ impl Direct {
         if !self.begins_before(filter, first).await? {
             return Ok(());
         }
+        let beside = self.extent(log).await?.beside;
         let _own = self.turns.sandboxes.wait(log.sandbox().clone()).await;
         let _turn = self.turns.all.acquire().await;
         let is_counted = self.is_counted(log).await?;
@@ -115,7 +117,7 @@ impl Direct {
         // At once: whoever weighs the sandbox finds this gone.
         self.give_back(log, room).await;
         if let Some(last) = dropped?
-            && let Err(error) = self.drop_unnamed(log, filter, first, &last, is_counted).await
+            && let Err(error) = self.drop_unnamed(log, filter, first, &last, beside, is_counted).await
         {
             tracing::warn!(%log, %error, "bodies that no record names stay until the log is cut again");
         }
@@ -143,13 +145,15 @@ impl Direct {
         Ok((removed > 0).then_some(last))
     }
 
-    /// Removes the bodies that no message names, and none that is younger than the message that was the `last`.
+    /// Removes the bodies that no message names, and none that reaches beyond the position `beside` or is younger than the message
+    /// that was the `last`.
     async fn drop_unnamed(
         &self,
         log: &LogId,
         filter: StreamFilter<'_>,
         first: u64,
         last: &Raw,
+        beside: u64,
         is_counted: bool,
     ) -> Result<()> {
         let mut unnamed = self.bodies(log).await?;
@@ -164,7 +168,8 @@ impl Direct {
             let pieces = store::pieces(log, &digest);
             let filter = StreamFilter { stream: BODY_STREAM, subject: &pieces };
             let newest = self.streams.last(filter).await?;
-            if let Some(newest) = newest.filter(|newest| newest.is_older_than(last)) {
+            let may_go = |newest: &Raw| newest.seq <= beside && newest.is_older_than(last);
+            if let Some(newest) = newest.filter(may_go) {
                 let mut room = 0;
                 let cleared = self.clear(filter, newest.seq, is_counted, &mut room).await;
                 self.give_back(log, room).await;
@@ -263,4 +268,106 @@ impl Direct {
 
 fn weight_in(filter: StreamFilter<'_>, message: &LogMessage) -> u64 {
     if filter.stream == BODY_STREAM { piece_weight(&message.payload) } else { message.weight() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use async_nats::HeaderMap;
+    use async_trait::async_trait;
+    use bytes::Bytes;
+    use ports::Changes;
+    use testing::nats::Nats;
+    use types::BashScope;
+
+    use super::*;
+    use crate::connect::{Options, connect};
+    use crate::jetstream::JetStream;
+    use crate::layout::Layout;
+    use crate::message::NewMessage;
+    use crate::streams::{Streams, Unstored, Wanted};
+
+    /// Streams of which the one of bodies has a leader whose clock is behind. And while it is looked for bodies that no message names,
+    /// the writer stores a piece of one whose message follows.
+    struct Behind {
+        inner: JetStream,
+        next: String,
+    }
+
+    fn of_long_ago(filter: StreamFilter<'_>, raw: Option<Raw>) -> Option<Raw> {
+        let stored_at = "2000-01-01T00:00:00Z".to_owned();
+        if filter.stream == BODY_STREAM { raw.map(|raw| Raw { stored_at, ..raw }) } else { raw }
+    }
+
+    #[async_trait]
+    impl Streams for Behind {
+        async fn try_to_store(
+            &self,
+            subject: &str,
+            after: Option<u64>,
+            headers: HeaderMap,
+            payload: Bytes,
+        ) -> std::result::Result<u64, Unstored> {
+            self.inner.try_to_store(subject, after, headers, payload).await
+        }
+
+        async fn of_leader(&self, filter: StreamFilter<'_>, wanted: Wanted) -> Result<Option<Raw>> {
+            Ok(of_long_ago(filter, self.inner.of_leader(filter, wanted).await?))
+        }
+
+        async fn of_any(&self, filter: StreamFilter<'_>, wanted: Wanted) -> Result<Option<Raw>> {
+            Ok(of_long_ago(filter, self.inner.of_any(filter, wanted).await?))
+        }
+
+        async fn page_of_any(
+            &self,
+            filter: StreamFilter<'_>,
+            from: u64,
+            limit: usize,
+            max_bytes: usize,
+        ) -> Result<Vec<Raw>> {
+            self.inner.page_of_any(filter, from, limit, max_bytes).await
+        }
+
+        fn has_replicas(&self) -> bool {
+            self.inner.has_replicas()
+        }
+
+        async fn clear(&self, filter: StreamFilter<'_>, before: Option<u64>) -> Result<u64> {
+            self.inner.clear(filter, before).await
+        }
+
+        async fn subjects(&self, filter: StreamFilter<'_>) -> Result<Vec<String>> {
+            self.inner.try_to_store(&self.next, Some(0), HeaderMap::new(), "a piece".into()).await.unwrap();
+            self.inner.subjects(filter).await
+        }
+
+        async fn changes(&self, bucket: &str) -> Result<Changes> {
+            self.inner.changes(bucket).await
+        }
+    }
+
+    #[tokio::test]
+    async fn no_body_goes_whose_message_is_to_come_whatever_the_clocks_of_servers_say() {
+        let server = Nats::start().await;
+        let urls = vec![server.url()];
+        let (name, servers) = ("test".to_owned(), Vec::new());
+        let options = Options { urls, credentials: None, ca: None, servers, name, inbox: None };
+        let connection = connect(options).await.unwrap();
+        connection.set_up(Some(1)).await.unwrap();
+        let log = LogId::bash(&SandboxId::shared(), BashScope::Sandbox);
+        let [given_up, next] = ["given up", "next"].map(|text| Digest::of(text.as_bytes()));
+        let inner = JetStream { link: connection.link.clone() };
+        let streams = Arc::new(Behind { inner, next: store::piece(&log, &next, 0) });
+        let layout = Layout { partitions: 1 };
+        let direct = Direct { streams, layout, page_bytes: PAGE_BYTES, turns: Turns::default() };
+        let message = |text: &'static str| NewMessage { lengths: None, body: None, payload: text.into() };
+        let first = direct.append(&log, 0, message("one")).await.unwrap();
+        direct.put_piece(&log, &given_up, 0, "a piece".into()).await.unwrap();
+        let last = direct.append(&log, first, message("two")).await.unwrap();
+        direct.shorten(&log, last).await.unwrap();
+        assert_eq!(direct.piece(&log, &given_up, 0).await, Ok(None));
+        assert!(direct.piece(&log, &next, 0).await.unwrap().is_some(), "it goes before its message comes");
+    }
 }
