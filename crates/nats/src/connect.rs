@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use types::placement::Credentials;
 use types::subjects;
 
+use crate::arrivals::Arrivals;
 use crate::connection::Connection;
 use crate::error::Error;
 use crate::link::{Link, PATIENCE, Status};
@@ -103,7 +104,8 @@ pub async fn connect(options: Options) -> Result<Connection, Error> {
     if !connected.is_ok_and(|connected| connected.is_ok()) {
         return Err(Error::Unreachable { urls, reason: "the connection was lost at once".to_owned() });
     }
-    let link = Link { client, status, nobody: subjects::nobody(), leaders: Arc::default() };
+    let (leaders, arrivals) = (Arc::default(), Arc::new(Arrivals::new(news.clone())));
+    let link = Link { client, status, nobody: subjects::nobody(), leaders, arrivals };
     Ok(Connection { link, credentials, news })
 }
 

@@ -153,6 +153,7 @@ impl Connection {
         let jetstream = self.jetstream();
         self.link.heed_leaders(&self.news).await?;
         let partitions = set_up::layout(&jetstream).await?.partitions;
+        self.link.watch_streams(partitions).await;
         let max_payload = self.link.client.max_payload();
         Ok(Adapter {
             bus: Arc::new(self.link.clone()),

@@ -22,11 +22,20 @@ use crate::link::{Link, Status};
 const PATIENCE: [Duration; 4] =
     [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4), Duration::from_secs(8)];
 
-/// Who listens for elections. Shared by all copies of a link.
+/// Who listens for elections, and who asks leaders by itself. Shared by all copies of a link.
 #[derive(Default)]
-pub struct Leaders(OnceCell<DropGuard>);
+pub struct Leaders {
+    heard: OnceCell<DropGuard>,
+    asked: OnceCell<DropGuard>,
+}
 
 impl Link {
+    /// Looks from now on, for as long as somebody has the link, whether all arrives that streams publish, of which there are so many
+    /// for logs.
+    pub async fn watch_streams(&self, partitions: u64) {
+        self.leaders.asked.get_or_init(async || self.look_for_ends(partitions)).await;
+    }
+
     /// Counts elections from now on, for as long as somebody has the link.
     pub async fn heed_leaders(&self, news: &Arc<watch::Sender<Status>>) -> Result<()> {
         let heed = async || -> Result<DropGuard> {
@@ -40,7 +49,7 @@ impl Link {
             tokio::spawn(stop.clone().run_until_cancelled_owned(counting));
             Ok(stop.drop_guard())
         };
-        self.leaders.0.get_or_try_init(heed).await.map(|_| ())
+        self.leaders.heard.get_or_try_init(heed).await.map(|_| ())
     }
 
     /// What a leader answers, as soon as there is one. `ask` only reads.

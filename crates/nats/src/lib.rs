@@ -12,6 +12,7 @@
 mod adapter;
 mod agreement;
 mod archive;
+mod arrivals;
 mod body;
 mod bus;
 mod charged;

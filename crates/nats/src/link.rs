@@ -13,6 +13,7 @@ use ports::{Error, Result};
 use tokio::sync::watch;
 use types::subjects;
 
+use crate::arrivals::{Arrivals, Following};
 use crate::leaders::Leaders;
 
 /// How long a server that is connected may take to answer.
@@ -30,6 +31,8 @@ pub struct Status {
     pub gaps: u64,
     /// How often a stream got another leader: what the one before has stored last it may have told nobody.
     pub elections: u64,
+    /// How often something did not arrive that a stream has published.
+    pub holes: u64,
 }
 
 #[derive(Clone)]
@@ -39,6 +42,7 @@ pub struct Link {
     /// A subject this client may publish to and nobody listens on: see [`Link::round_trip`].
     pub nobody: String,
     pub leaders: Arc<Leaders>,
+    pub arrivals: Arc<Arrivals>,
 }
 
 /// Messages, and the news of the connection since before the first of them.
@@ -48,6 +52,8 @@ pub struct Subscribed {
     pub status: watch::Receiver<Status>,
     /// Whether it is what streams publish.
     pub is_of_streams: bool,
+    /// Where it is all that they do.
+    pub whole: Option<Following>,
     /// Whether others get what this one does not.
     pub is_shared: bool,
     /// [`Subscribed::missed`] at the beginning.
@@ -57,7 +63,7 @@ pub struct Subscribed {
 impl Subscribed {
     /// How often something may have been missed.
     pub fn missed(status: &Status, is_of_streams: bool) -> u64 {
-        if is_of_streams { status.gaps + status.elections } else { status.gaps }
+        if is_of_streams { status.gaps + status.elections + status.holes } else { status.gaps }
     }
 }
 
@@ -149,8 +155,8 @@ impl Link {
         });
         let messages = subscribed.await?.map_err(|error| Error::Internal(format!("{pattern:?}: {error}")))?;
         self.round_trip().await?;
-        let is_shared = group.is_some();
-        Ok(Subscribed { link: self.clone(), messages, status, is_of_streams, is_shared, known })
+        let (is_shared, whole) = (group.is_some(), self.arrivals.follow(pattern));
+        Ok(Subscribed { link: self.clone(), messages, status, is_of_streams, whole, is_shared, known })
     }
 
     /// Returns when the server has seen everything sent before: it answers requests to nobody by itself.

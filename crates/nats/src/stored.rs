@@ -13,7 +13,7 @@ use bytes::Bytes;
 use ports::{Error, Result};
 use serde::Deserialize;
 
-const SEQUENCE: &str = "Nats-Sequence";
+pub const SEQUENCE: &str = "Nats-Sequence";
 const SUBJECT: &str = "Nats-Subject";
 /// The position of what comes before a message: in a batch, or, of one that is published, on its subject.
 pub const BEFORE: &str = "Nats-Last-Sequence";

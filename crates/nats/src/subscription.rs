@@ -45,7 +45,9 @@ async fn pump<T: Item>(
     feed: Feed<T>,
     left: CancellationToken,
 ) {
+    let whole = subscribed.whole.take();
     let forward = async |link: &Link, message| {
+        whole.iter().for_each(|whole| whole.note(&message));
         for item in decode(message) {
             if let Err(item) = feed.push(item) {
                 let refusal = if feed.is_abandoned() { rpc::departed() } else { rpc::overloaded() };

@@ -14,9 +14,12 @@ pub fn event_stream(partition: impl Display) -> String {
     format!("EVENTS_{partition}")
 }
 
+/// What the names of buckets' streams begin with.
+pub const BUCKET_STREAMS: &str = "KV_";
+
 #[must_use]
 pub fn bucket_stream(bucket: &str) -> String {
-    format!("KV_{bucket}")
+    format!("{BUCKET_STREAMS}{bucket}")
 }
 
 /// The records of a log.
@@ -94,6 +97,12 @@ pub fn changes(bucket: &str) -> String {
     format!("mh.pub.kv.{bucket}.>")
 }
 
+/// The bucket whose [`changes`] these are.
+#[must_use]
+pub fn bucket_of_changes(pattern: &str) -> Option<&str> {
+    pattern.strip_prefix("mh.pub.kv.")?.strip_suffix(".>").filter(|bucket| !bucket.is_empty())
+}
+
 /// The key of one of the [`changes`] of `bucket`.
 #[must_use]
 pub fn changed_key<'a>(bucket: &str, subject: &'a str) -> Option<&'a str> {
@@ -144,5 +153,7 @@ mod tests {
         let change = changes("LEASES").replace('>', "a");
         assert_eq!(changed_key("LEASES", &change), Some("a"));
         assert_eq!(changed_key("LEASE", &change), None);
+        assert_eq!(bucket_of_changes(&changes("LEASES")), Some("LEASES"));
+        assert_eq!(bucket_of_changes(ALL_CHANGES), None);
     }
 }

@@ -144,6 +144,24 @@ async fn a_change_that_is_under_way_is_none_that_was_made() {
     others().for_each(|(_, other)| other.go_on());
 }
 
+/// As where a connection between servers is cut for a moment. Here it is the stream that does not publish.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_follows_a_stream_is_told_to_look_when_what_it_publishes_does_not_arrive() {
+    let three = Three::start().await;
+    let connection = three.connection().await;
+    let ports = connection.control().await.unwrap();
+    let mut changes = ports.kv.watch(SANDBOXES).await.unwrap();
+    ports.kv.put(SANDBOXES, "a", "value".into(), Expect::Absent).await.unwrap();
+    while !matches!(next(&mut changes).await, Change::Put { .. }) {}
+    three.mute(&connection, &store::bucket_stream(SANDBOXES)).await;
+    ports.kv.put(SANDBOXES, "b", "value".into(), Expect::Absent).await.unwrap();
+    let told = async { while !matches!(next(&mut changes).await, Change::Lagged) {} };
+    timeout(ELECTED, told).await.unwrap();
+    // It was found, and is not missed any more.
+    let quiet = timeout(ELECTED / 2, changes.next()).await;
+    assert!(quiet.is_err(), "{quiet:?}");
+}
+
 /// What a leader has stored when it dies, it may have published to nobody.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_follows_a_stream_is_told_to_look_when_it_gets_another_leader() {

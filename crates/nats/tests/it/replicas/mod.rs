@@ -55,6 +55,17 @@ impl Three {
         within(ELECTED, "a leader", leads).await
     }
 
+    /// From now on a stream publishes nothing.
+    async fn mute(&self, connection: &Connection, stream: &str) {
+        let asked = connection.request(&store::api(&store::stream_info(stream)), "".into()).await.unwrap();
+        let mut config = serde_json::from_slice::<Value>(&asked).unwrap()["config"].take();
+        assert!(config.as_object_mut().unwrap().remove("republish").is_some());
+        let update = store::api(&format!("STREAM.UPDATE.{stream}"));
+        let updated = connection.request(&update, config.to_string().into()).await.unwrap();
+        let updated: Value = serde_json::from_slice(&updated).unwrap();
+        assert!(updated["error"].is_null(), "{updated}");
+    }
+
     async fn are_whole(&self, connection: &Connection) {
         let whole = async || is_whole(connection).await.then_some(());
         within(ELECTED, "the streams on all servers", whole).await;
