@@ -111,7 +111,8 @@ async fn serve(options: &Options, settings: &Settings, cluster: &settings::Clust
     let control =
         serving::control(&config, conversations_path, worktree_root, mode, budget, outbound, webhooks);
     let config = serving::checked(config)?;
-    let connection = super::connect(cluster, "gateway").await?;
+    let connecting = super::connected(cluster, "gateway", &stop);
+    let Some(connection) = connecting.await? else { return Ok(()) };
     let setting_up = super::ready(&stop, async || {
         connection.set_up_on(cluster.nats_replicas).await?;
         connection.control().await

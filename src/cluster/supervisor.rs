@@ -86,7 +86,8 @@ async fn end_pods(_: &Cluster, _: Option<String>, _: &Ports) -> anyhow::Result<(
 
 async fn supervise(settings: &Settings, cluster: &Cluster) -> anyhow::Result<()> {
     let stop = stop_on_signal()?;
-    let connection = super::connect(cluster, "supervisor").await?;
+    let connecting = super::connected(cluster, "supervisor", &stop);
+    let Some(connection) = connecting.await? else { return Ok(()) };
     let asking = super::ready(&stop, async || Ok((connection.control().await?, connection.mark().await?)));
     let Some((ports, mark)) = asking.await? else { return Ok(()) };
     let waiting = stop.run_until_cancelled(until_there(cluster));

@@ -114,15 +114,16 @@ async fn serve(spec: WorkerSpec, ways_out: &door::Ports) -> anyhow::Result<()> {
     }
     // Behind a door servers are not called what is dialled.
     let servers = if urls == spec.nats_urls { Vec::new() } else { spec.servers.clone() };
-    let connection = nats::connect(nats::Options {
+    let options = nats::Options {
         urls,
         credentials: spec.credentials.clone(),
         ca: spec.ca.clone(),
         servers,
         name: format!("manyhands worker {} {}", spec.sandbox, spec.epoch.0),
         inbox: Some(subjects::inbox(&spec.sandbox, spec.epoch)),
-    })
-    .await?;
+    };
+    let connecting = super::ready(&stop, async || nats::connect(options.clone()).await);
+    let Some(connection) = connecting.await? else { return Ok(()) };
     let asking = super::ready(&stop, async || connection.worker(&spec.sandbox, spec.epoch).await);
     let Some(ports) = asking.await? else { return Ok(()) };
     let state = PathBuf::from(&spec.state_dir);

@@ -15,6 +15,26 @@ use testing::server::Start;
 const PROMPT: Duration = Duration::from_secs(10);
 
 #[test]
+fn who_waits_for_nats_ends_when_it_is_told_to() {
+    for role in ["gateway", "supervisor"] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut part = Command::new(env!("CARGO_BIN_EXE_manyhands"))
+            .arg(role)
+            .current_dir(&folder)
+            .env("OH_NATS_URL", "nats://127.0.0.1:1")
+            .env("OH_SECRET_KEY", "k")
+            .env("OH_SANDBOX_DRIVER", "process")
+            .stdin(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let output = part.stderr.take().unwrap();
+        says(output, "no NATS server answers yet");
+        ends(Process::of(part));
+    }
+}
+
+#[test]
 fn a_supervisor_that_waits_for_a_gateway_ends_when_it_is_told_to() {
     let (nats, folder) = (Nats::launch(""), tempfile::tempdir().unwrap());
     let mut supervisor = Command::new(env!("CARGO_BIN_EXE_manyhands"))
