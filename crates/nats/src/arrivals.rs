@@ -80,11 +80,16 @@ impl Arrivals {
         streams
     }
 
-    /// A leader has said that there is something at this position, and that is some time ago.
-    fn is_at_least(&self, stream: &str, end: u64) {
+    fn seen(&self, stream: &str) -> Option<u64> {
+        self.state.lock().seen.get(stream).copied()
+    }
+
+    /// A leader has said that there is something at this position, and that is some time ago. `before` that so much was seen: while
+    /// more arrives, in its order, the rest is on its way.
+    fn is_at_least(&self, stream: &str, end: u64, before: Option<u64>) {
         let mut state = self.state.lock();
         let seen = state.seen.entry(stream.to_owned()).or_insert(end);
-        if *seen < end {
+        if *seen < end && before == Some(*seen) {
             *seen = end;
             drop(state);
             self.miss(stream);
@@ -160,15 +165,16 @@ impl Link {
     async fn look(&self, partitions: u64) {
         let streams = JetStream { link: self.clone() };
         let ends = self.arrivals.followed(partitions).into_iter().map(async |(stream, subject)| {
-            let filter = StreamFilter { stream: &stream, subject: &subject };
+            let (filter, before) =
+                (StreamFilter { stream: &stream, subject: &subject }, self.arrivals.seen(&stream));
             let last = streams.of_leader(filter, Wanted::Last).await;
             // Whoever does not answer is asked again.
-            last.ok().map(|last| (stream, last.map_or(0, |raw| raw.seq)))
+            last.ok().map(|last| (stream, last.map_or(0, |raw| raw.seq), before))
         });
         let ends = join_all(ends).await;
         sleep(ON_ITS_WAY).await;
-        for (stream, end) in ends.into_iter().flatten() {
-            self.arrivals.is_at_least(&stream, end);
+        for (stream, end, before) in ends.into_iter().flatten() {
+            self.arrivals.is_at_least(&stream, end, before);
         }
     }
 }
@@ -208,14 +214,15 @@ mod tests {
         {
             following.note(&message(stream, position));
         }
-        arrivals.is_at_least("KV_B", 8);
-        arrivals.is_at_least("EVENTS_1", 100);
+        arrivals.is_at_least("KV_B", 8, Some(8));
+        arrivals.is_at_least("KV_B", 100, Some(7));
+        arrivals.is_at_least("EVENTS_1", 100, None);
         assert_eq!(holes(), 0);
         bucket.note(&message("KV_B", 10));
         bucket.note(&message("KV_B", 9));
         assert_eq!(holes(), 1);
         for _ in 0..2 {
-            arrivals.is_at_least("EVENTS_1", 101);
+            arrivals.is_at_least("EVENTS_1", 101, Some(100));
             assert_eq!(holes(), 2);
         }
     }

@@ -62,7 +62,11 @@ async fn pump<T: Item>(
             async { subscribed.status.wait_for(|now| missed(now) != known).await.map(|now| missed(&now)) };
         tokio::select! {
             biased;
-            () = left.cancelled() => return leave(subscribed, &feed).await,
+            () = left.cancelled() => {
+                // What comes from now on is not noted.
+                drop(whole);
+                return leave(subscribed, &feed).await;
+            }
             message = subscribed.messages.next() => {
                 let Some(message) = message else { return };
                 forward(&subscribed.link, message).await;
