@@ -6,6 +6,7 @@ use kubernetes::types::Pod as ApiPod;
 use kubernetes_fake::{Node, Pod, Settings};
 use manyhands_supervisor::{Cause, Driver, InstanceState};
 use serde_json::json;
+use tokio::time::timeout;
 use types::placement::FailureReason;
 
 use super::suite::{Place, launch};
@@ -135,4 +136,23 @@ async fn who_has_to_give_way_is_known_to_have_when_it_is_gone() {
     let [InstanceState::Doomed(cause)] = &states[..] else { panic!("{states:?}") };
     assert_eq!(cause.reason, FailureReason::Preempted);
     world.until(async || world.states().await.is_empty()).await;
+}
+
+#[tokio::test]
+async fn a_pod_that_only_a_finalizer_holds_is_in_nobodys_way() {
+    let world = world("read -r spec; echo up; exec sleep 1000").await;
+    let (first, second) = (launch("a", 1), launch("a", 2));
+    world.run(&first).await;
+    world.log_with(&first.instance, "up").await;
+    let name = world.name();
+    world.server.change(PODS, NAMESPACE, &name, |pod| {
+        pod["metadata"]["finalizers"] = json!(["policy.example/record"]);
+    });
+    let stopping = world.driver.stop(&first.instance, Duration::ZERO);
+    timeout(Duration::from_secs(15), stopping).await.expect("it is waited for").unwrap();
+    assert_eq!((world.pods(), world.server.living()), (1, 0), "the API still has it");
+    assert_eq!(world.states().await, []);
+    world.run(&second).await;
+    world.log_with(&second.instance, "up").await;
+    assert_eq!(world.states().await, [InstanceState::Running]);
 }

@@ -90,11 +90,11 @@ impl Pods {
         Self { config, client, pods, secrets, files, watching }
     }
 
-    /// `None`: none of ours.
+    /// `None`: none of ours, or nothing is left of it.
     fn seen(&self, pod: &Pod) -> Result<Option<Seen>> {
         names::check(&self.config, &pod.metadata)?;
         let instance = names::instance(&self.config, &pod.metadata);
-        let Some(instance) = instance else { return Ok(None) };
+        let Some(instance) = instance.filter(|_| !verdict::is_only_held(pod)) else { return Ok(None) };
         let is_new = kubernetes::age(&pod.metadata) < SILENCE;
         let state = match verdict::of(pod, self.config.handover) {
             // Volumes are made after their claims: that one is missing at first is what usually happens.
@@ -239,8 +239,8 @@ impl Driver for Pods {
 
     async fn remove_files(&self, sandbox: &SandboxId) -> Result<()> {
         let using = self.pods.list_few(&names::selector_of(&self.config, sandbox)).await?;
-        let is_own = |pod: &Pod| names::sandbox(&self.config, &pod.metadata).as_ref() == Some(sandbox);
-        if using.iter().any(is_own) {
+        let is_own = |pod: &&Pod| names::sandbox(&self.config, &pod.metadata).as_ref() == Some(sandbox);
+        if using.iter().filter(is_own).any(|pod| !verdict::is_only_held(pod)) {
             return Err(ports::Error::Unavailable("a pod uses the files".to_owned()));
         }
         self.files.remove(sandbox).await

@@ -27,7 +27,7 @@ impl Pods {
             return Ok(());
         }
         let (until, mut pauses) = (Instant::now() + Duration::from_secs(seconds.into()) + GOING, PAUSES);
-        while let Some(pod) = self.pods.find(name).await?.filter(|pod| pod.metadata.uid.as_deref() == uid) {
+        while let Some(pod) = self.still_there(name, uid).await? {
             if verdict::is_out_of_reach(&pod) {
                 return self.forget_pod(name, uid).await;
             }
@@ -44,11 +44,16 @@ impl Pods {
         match self.pods.delete(name, uid, Some(0)).await? {
             true => Ok(()),
             // The answer shows what was removed.
-            false => match self.pods.find(name).await?.filter(|pod| pod.metadata.uid.as_deref() == uid) {
+            false => match self.still_there(name, uid).await? {
                 None => Ok(()),
                 Some(_) => Err(Error::Unavailable("its pod is not gone yet".to_owned())),
             },
         }
+    }
+
+    async fn still_there(&self, name: &str, uid: Option<&str>) -> Result<Option<Pod>> {
+        let is_it = |pod: &Pod| pod.metadata.uid.as_deref() == uid && !verdict::is_only_held(pod);
+        Ok(self.pods.find(name).await?.filter(is_it))
     }
 
     /// Removes what is left of trials that nobody has waited for.

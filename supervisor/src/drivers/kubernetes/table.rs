@@ -269,6 +269,21 @@ fn who_has_to_give_way_may_finish_and_is_known_to_have_given_way() {
 }
 
 #[test]
+fn what_finalizers_hold_is_gone_once_its_machine_has_said_so() {
+    let held = |grace: i64| {
+        let mut pod = leaving(with(running(is_ready())));
+        pod.metadata.deletion_grace_period_seconds = Some(grace);
+        pod.metadata.finalizers = Some(vec!["a.example/b".to_owned()]);
+        pod
+    };
+    assert!(verdict::is_only_held(&held(0)));
+    assert!(!verdict::is_only_held(&held(1)), "it may still run");
+    let mut free = held(0);
+    free.metadata.finalizers = None;
+    assert!(!verdict::is_only_held(&free));
+}
+
+#[test]
 fn a_machine_that_does_not_answer_is_known_by_its_pods() {
     let unready = |reason: Value, status: &str| {
         told(with(running(json!({ "type": "Ready", "status": status, "reason": reason }))))

@@ -38,6 +38,14 @@ pub fn of(pod: &Pod, handover: Handover) -> InstanceState {
     waiting(pod, status, state)
 }
 
+/// Whether nothing of it is left but what stands in the API, for as long as a finalizer of somebody else's holds that.
+pub fn is_only_held(pod: &Pod) -> bool {
+    let meta = &pod.metadata;
+    // Its machine has said that it is gone, or it was on none, or nobody asks that machine any more.
+    let would_be_gone = meta.deletion_timestamp.is_some() && meta.deletion_grace_period_seconds == Some(0);
+    would_be_gone && meta.finalizers.as_ref().is_some_and(|finalizers| !finalizers.is_empty())
+}
+
 /// Whether its machine does not answer: what a pod there does nobody knows, and nobody there removes it.
 pub fn is_out_of_reach(pod: &Pod) -> bool {
     let Some(status) = &pod.status else { return false };
