@@ -30,6 +30,15 @@ pub fn start(error: Error) -> StartError {
     }
 }
 
+/// Of a worker that was to be told what it is to do.
+pub fn tell(error: Error) -> StartError {
+    match error {
+        // It has ended meanwhile, or the machine does not know it yet.
+        Error::NotFound(told) | Error::Invalid(told) | Error::Other(told) => StartError::Unavailable(told),
+        error => start(error),
+    }
+}
+
 /// The same of its volume.
 pub fn start_of_files(error: Error) -> StartError {
     match start(error) {

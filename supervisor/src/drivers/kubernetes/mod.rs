@@ -146,16 +146,14 @@ impl Pods {
         let hosts = hosts::of(&config.worker.nats_urls).await?;
         let owner = self.owner().await?;
         self.files.make(&instance.sandbox).await?;
-        if config.handover == Handover::Secret {
-            self.make_secret(launch).await?;
-        }
         let made = self.pods.create(&pod::of(config, instance, Surroundings { owner, hosts })).await;
         let made = made.map_err(error::start)?;
         tracing::debug!(pod = made.metadata.name, "pod made");
-        if config.handover == Handover::Secret {
-            self.give_away_secret(&made).await?;
+        match config.handover {
+            // It does not run yet.
+            Handover::Attach => Ok(()),
+            Handover::Secret => self.tell(&made, launch).await,
         }
-        Ok(())
     }
 
     /// What ends all pods with it. It is asked for each time: one that was made anew is another one, and what belongs to the
@@ -222,7 +220,7 @@ impl Driver for Pods {
                 self.remove_pod(&pod, grace).await?;
             }
         }
-        self.remove_secret(&name).await
+        Ok(())
     }
 
     async fn log(&self, instance: &Instance) -> String {

@@ -196,8 +196,10 @@ fn a_container_that_cannot_be_made_waits_and_says_so() {
 fn one_that_runs_is_told_once() {
     let runs = with(running(is_ready()));
     assert_eq!(verdict(&runs), InstanceState::Untold);
-    assert_eq!(verdict::of(&runs, Handover::Secret), InstanceState::Running);
     assert_eq!(verdict(&told(runs)), InstanceState::Running);
+    let waits = with(json!({ "phase": "Pending" }));
+    assert_eq!(verdict::of(&waits, Handover::Secret), InstanceState::Untold, "it would never run");
+    assert_eq!(verdict::of(&told(waits), Handover::Secret), InstanceState::Pending(None));
 }
 
 #[test]

@@ -31,11 +31,14 @@ pub fn of(pod: &Pod, handover: Handover) -> InstanceState {
         (true, None) => return InstanceState::Leaving,
         (false, _) => {}
     }
-    if state.is_some_and(|state| state.running.is_some()) {
-        let is_told = handover == Handover::Secret || has_note(pod, names::TOLD_NOTE);
-        return if is_told { InstanceState::Running } else { InstanceState::Untold };
+    let runs = state.is_some_and(|state| state.running.is_some());
+    match (has_note(pod, names::TOLD_NOTE), runs) {
+        (true, true) => InstanceState::Running,
+        (false, true) => InstanceState::Untold,
+        // It does not begin without it.
+        (false, false) if handover == Handover::Secret => InstanceState::Untold,
+        (_, false) => waiting(pod, status, state),
     }
-    waiting(pod, status, state)
 }
 
 /// Whether nothing of it is left but what stands in the API, for as long as a finalizer of somebody else's holds that.
