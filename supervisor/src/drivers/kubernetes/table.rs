@@ -255,7 +255,7 @@ fn an_eviction_says_what_the_machine_had_too_little_of() {
 
 #[test]
 fn who_has_to_give_way_may_finish_and_is_known_to_have_given_way() {
-    for by in ["PreemptionByScheduler", "EvictionByEvictionAPI"] {
+    for by in ["PreemptionByScheduler", "EvictionByEvictionAPI", "DeletionByTaintManager"] {
         let mut status = running(is_ready());
         status["conditions"].as_array_mut().unwrap().push(disrupted(by, ""));
         let pod = told(with(status));

@@ -105,11 +105,12 @@ fn disruption(status: &PodStatus) -> Option<Cause> {
     let target = condition(status, "DisruptionTarget").filter(|target| target.status == "True")?;
     Some(match target.reason.as_deref()? {
         "PreemptionByScheduler" => Cause::new(Preempted, words::PREEMPTED),
-        "EvictionByEvictionAPI" => Cause::new(Preempted, words::DRAINED),
+        // A machine that is tainted answers; one that does not is known before.
+        "EvictionByEvictionAPI" | "DeletionByTaintManager" => Cause::new(Preempted, words::DRAINED),
         "TerminationByKubelet" => {
             Cause::new(Evicted, words::evicted(target.message.as_deref().unwrap_or_default()))
         }
-        "DeletionByTaintManager" | "DeletionByPodGC" => Cause::new(NodeLost, words::NODE_LOST),
+        "DeletionByPodGC" => Cause::new(NodeLost, words::NODE_LOST),
         _ => return None,
     })
 }
