@@ -136,6 +136,15 @@ impl<K: Object> Objects<K> {
         }
     }
 
+    /// Whether there is one that has these labels.
+    ///
+    /// # Errors
+    /// `Unavailable`, `Forbidden`.
+    pub async fn is_there_any(&self, labels: &str) -> Result<bool> {
+        let params = ListParams::default().labels(labels).limit(1);
+        Ok(!self.client.answer(self.api.list(&params)).await?.items.is_empty())
+    }
+
     /// Where a [`Watch`] of all changes from now on begins, of those that have these labels.
     ///
     /// # Errors

@@ -124,11 +124,14 @@ async fn credentials_stand_in_no_description() {
 
 #[tokio::test]
 async fn all_pods_end_with_the_anchor_and_files_do_not() {
+    let empty = world(SLEEPS).await;
+    assert!(empty.driver.has_no_files().await);
     let (world, _) = made(|_| {}).await;
     world.run(&launch("b", 1)).await;
     world.operator().await.objects::<ConfigMap>().delete("mh-sandboxes", None, None).await.unwrap();
     world.until(async || world.pods() == 0).await;
     assert_eq!(world.volumes().await, 2);
+    assert!(!world.driver.has_no_files().await);
     let refused = world.driver.start(&launch("a_B", 4)).await;
     assert!(matches!(refused, Err(manyhands_supervisor::StartError::Unavailable(_))), "{refused:?}");
 }

@@ -71,6 +71,11 @@ impl Pods {
         Ok(Checked { version, namespace: self.client.namespace().to_owned(), lacks })
     }
 
+    /// Whether no sandbox of the cluster has a volume here, as far as can be known.
+    pub async fn has_no_files(&self) -> bool {
+        self.files.are_none().await
+    }
+
     /// Whether the cluster would take a sandbox: by its quotas, its rules, its runtimes and priorities. Nothing is made.
     ///
     /// # Errors
