@@ -45,6 +45,8 @@ pub use config::{Config, Handover, Profile, Resources, Volume};
 pub use kubernetes::Access as ApiAccess;
 pub use kubernetes::types::Toleration;
 
+/// For what there is: servers that are well say that of a namespace in five seconds, and everybody waits for it.
+const LOOK_PATIENCE: Duration = Duration::from_secs(10);
 /// For a log: one that is far away is not waited for like an answer.
 const LOG_PATIENCE: Duration = Duration::from_secs(5);
 /// A pod that waits for what most wait for, or without saying why, is believed and asked after this time.
@@ -62,7 +64,9 @@ struct Seen {
 pub struct Pods {
     config: Config,
     client: Client,
-    pods: Arc<Objects<Pod>>,
+    pods: Objects<Pod>,
+    /// The same, for looks.
+    looks: Arc<Objects<Pod>>,
     secrets: Objects<Secret>,
     files: Files,
     watching: Mutex<Watching>,
@@ -84,10 +88,10 @@ impl Pods {
     }
 
     fn with_client(config: Config, client: Client) -> Self {
-        let pods = Arc::new(client.objects());
-        let watching = Mutex::new(Watching::of(pods.clone(), config.clone()));
-        let (files, secrets) = (Files::of(&client, config.clone()), client.objects());
-        Self { config, client, pods, secrets, files, watching }
+        let looks = Arc::new(client.clone().with_patience_of_at_most(LOOK_PATIENCE).objects());
+        let watching = Mutex::new(Watching::of(looks.clone(), config.clone()));
+        let (files, pods, secrets) = (Files::of(&client, config.clone()), client.objects(), client.objects());
+        Self { config, client, pods, looks, secrets, files, watching }
     }
 
     /// `None`: none of ours, or nothing is left of it.
@@ -194,12 +198,12 @@ impl Pods {
 #[async_trait]
 impl Driver for Pods {
     async fn list(&self) -> Result<Vec<Found>> {
-        let seen = self.pods.list_as(&names::selector(&self.config), |pod| self.seen(&pod)).await?;
+        let seen = self.looks.list_as(&names::selector(&self.config), |pod| self.seen(&pod)).await?;
         Ok(self.explained(seen.into_iter().collect::<Result<_>>()?).await)
     }
 
     async fn find(&self, sandbox: &SandboxId) -> Result<Vec<Found>> {
-        let pods = self.pods.list_few(&names::selector_of(&self.config, sandbox)).await?;
+        let pods = self.looks.list_few(&names::selector_of(&self.config, sandbox)).await?;
         let seen = pods.iter().map(|pod| self.seen(pod)).collect::<Result<_>>()?;
         Ok(self.explained(seen).await)
     }
