@@ -95,6 +95,23 @@ async fn a_machine_that_is_lost_is_told_and_its_pod_is_forgotten_only_when_that_
     world.until(async || world.server.living() == 1).await;
 }
 
+/// Leases run out before the cluster knows that a machine is lost. Who ends a worker for that reason is to learn the other.
+#[tokio::test]
+async fn a_machine_that_is_lost_while_a_pod_is_ended_is_seen_before_the_pod_is_forgotten() {
+    let world = two_machines(40.0).await;
+    let launch = launch("a", 1);
+    world.run(&launch).await;
+    world.log_with(&launch.instance, "up").await;
+    world.server.lose_node(&node(&world));
+    let ended = world.driver.stop(&launch.instance, Duration::ZERO).await;
+    assert!(matches!(ended, Err(ports::Error::Unavailable(_))), "{ended:?}");
+    let states = world.states().await;
+    let [InstanceState::Doomed(cause)] = &states[..] else { panic!("{states:?}") };
+    assert_eq!(cause.reason, FailureReason::NodeLost);
+    world.driver.stop(&launch.instance, Duration::ZERO).await.unwrap();
+    assert_eq!(world.pods(), 0);
+}
+
 #[tokio::test]
 async fn a_machine_that_comes_back_in_time_has_lost_nothing() {
     let world = two_machines(40.0).await;

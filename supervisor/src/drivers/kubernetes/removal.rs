@@ -16,6 +16,9 @@ const PAUSES: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_s
 impl Pods {
     /// Returns when it is gone, and with it what it ran. Never by force on a machine that answers: then it would be gone from
     /// the API alone. On one that does not, nobody but its owner of a newer epoch says that it is.
+    ///
+    /// # Errors
+    /// `Unavailable`, also when its machine ceases to answer meanwhile.
     pub(super) async fn remove_pod(&self, pod: &Pod, grace: Duration) -> Result<()> {
         let name = pod.metadata.name.as_deref().unwrap_or_default();
         let uid = pod.metadata.uid.as_deref();
@@ -29,7 +32,8 @@ impl Pods {
         let (until, mut pauses) = (Instant::now() + Duration::from_secs(seconds.into()) + GOING, PAUSES);
         while let Some(pod) = self.still_there(name, uid).await? {
             if verdict::is_out_of_reach(&pod) {
-                return self.forget_pod(name, uid).await;
+                // So the next look knows what it has ended by, before it is forgotten.
+                return Err(Error::Unavailable("its machine does not answer".to_owned()));
             }
             if Instant::now() >= until {
                 return Err(Error::Unavailable("its pod is not gone yet".to_owned()));
