@@ -130,7 +130,16 @@ async fn driver(
             worker: WorkerSettings { collector: telemetry::collector_of_environment(), ..worker },
         })),
         #[cfg(feature = "kubernetes")]
-        settings::Driver::Kubernetes => Arc::new(super::pods::connect(cluster, worker, Some(mark)).await?),
+        settings::Driver::Kubernetes => {
+            let pods = super::pods::connect(cluster, worker, Some(mark)).await?;
+            if pods.has_no_files().await && !ports.kv.list(ALLOCATIONS).await?.is_empty() {
+                tracing::warn!(
+                    "the records know sandboxes, and there is no volume of any: their workspaces are empty; if the namespace \
+                     (OH_KUBERNETES_NAMESPACE) or OH_CLUSTER was another before, stop this supervisor (docs/kubernetes.md, \"Upgrade\")"
+                );
+            }
+            Arc::new(pods)
+        }
         #[cfg(not(feature = "kubernetes"))]
         settings::Driver::Kubernetes => anyhow::bail!(NO_PODS),
         settings::Driver::Docker => {

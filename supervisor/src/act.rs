@@ -16,7 +16,7 @@ use types::placement::{Allocation, Failure, FailureReason, Want, Wanted, told_to
 use types::time::{millis, utc_of_unix};
 
 use crate::credentials::{self, Minter};
-use crate::decide::{DRIVER_RETRY, NO_DRIVER, STOPPING, Step};
+use crate::decide::{DRIVER_RETRY, NO_DRIVER, STOPPING, Step, is_told};
 use crate::memory::Memory;
 use crate::moment::Moment;
 use crate::records;
@@ -112,7 +112,8 @@ impl Actor {
         }
     }
 
-    /// Starts once more what runs and waits for it. While it cannot be reached it goes on waiting.
+    /// Starts once more what waits for it. While it cannot be reached it goes on waiting, and so it does while others than itself
+    /// are the reason: in its place there would only be another one that waits.
     async fn tell(&self, instance: &Instance, view: &View, memory: &mut Memory, now: Moment) -> Result<()> {
         match self.launch(instance).await {
             Ok(()) => {
@@ -120,6 +121,12 @@ impl Actor {
                 Ok(())
             }
             Err(StartError::Unavailable(why)) => Err(Error::Unavailable(why)),
+            Err(StartError::Refused(cause)) if !cause.reason.is_its_own() => {
+                match is_told(view, cause.reason, &cause.message) {
+                    true => Ok(()),
+                    false => self.refuse(cause.reason, &cause.message, view, now).await,
+                }
+            }
             Err(error) => {
                 let setback = self.clear_up(instance, error).await;
                 let allocation = view.allocation.value.clone();

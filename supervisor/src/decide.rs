@@ -117,6 +117,12 @@ pub fn is_known(view: &View, reason: FailureReason) -> bool {
     failure.is_some_and(|failure| failure.reason == reason && !is_woken_since(view, failure))
 }
 
+/// The same, in these words.
+pub fn is_told(view: &View, reason: FailureReason, message: &str) -> bool {
+    let told = view.allocation.value.failure.as_ref();
+    is_known(view, reason) && told.is_some_and(|told| told.message == message)
+}
+
 fn is_woken_since(view: &View, failure: &Failure) -> bool {
     view.wanted.as_ref().is_some_and(|wanted| wanted.value.wakes != failure.answers)
 }
@@ -163,9 +169,7 @@ fn bear_with(view: &View, instance: Instance, cause: Option<&Cause>, circumstanc
             let cause = Cause::new(FailureReason::StartFailed, NOT_MADE);
             Step::Fail(Trouble::Known { instance, cause })
         }
-        Some(cause)
-            if !is_known(view, cause.reason) || told.is_none_or(|told| told.message != cause.message) =>
-        {
+        Some(cause) if !is_told(view, cause.reason, &cause.message) => {
             Step::Refuse(cause.reason, cause.message.clone().into())
         }
         None if told.is_some() => Step::Adopt(instance),

@@ -1,6 +1,6 @@
 //! What a test can let go wrong between clients and the server.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -47,11 +47,12 @@ struct Planned {
 pub struct Faults {
     away: watch::Sender<Option<Away>>,
     planned: Mutex<VecDeque<Planned>>,
+    asked: Mutex<HashMap<(String, String), usize>>,
 }
 
 impl Default for Faults {
     fn default() -> Self {
-        Self { away: watch::Sender::new(None), planned: Mutex::default() }
+        Self { away: watch::Sender::new(None), planned: Mutex::default(), asked: Mutex::default() }
     }
 }
 
@@ -69,7 +70,12 @@ impl Faults {
         self.planned.lock().push_back(Planned { verb: verb.to_owned(), plural: plural.to_owned(), fault });
     }
 
+    pub fn asked(&self, verb: &str, plural: &str) -> usize {
+        self.asked.lock().get(&(verb.to_owned(), plural.to_owned())).copied().unwrap_or_default()
+    }
+
     pub fn take(&self, verb: &str, plural: &str) -> Option<Fault> {
+        *self.asked.lock().entry((verb.to_owned(), plural.to_owned())).or_default() += 1;
         let mut planned = self.planned.lock();
         let at = planned.iter().position(|planned| planned.verb == verb && planned.plural == plural)?;
         planned.remove(at).map(|planned| planned.fault)

@@ -193,6 +193,12 @@ impl Server {
         self.faults.plan(verb, resource, fault);
     }
 
+    /// How many requests of a verb to a resource there were.
+    #[must_use]
+    pub fn asked(&self, verb: &str, resource: &str) -> usize {
+        self.faults.asked(verb, resource)
+    }
+
     /// All that has happened is forgotten: who watches from before must begin anew.
     pub fn compact(&self) {
         self.cluster.with(|state| state.compact());

@@ -61,6 +61,12 @@ impl Client {
         Self { patience, ..self }
     }
 
+    /// The same for what is waited for less, or not at all longer than before.
+    #[must_use]
+    pub fn with_patience_of_at_most(self, most: Duration) -> Self {
+        Self { patience: self.patience.min(most), ..self }
+    }
+
     #[must_use]
     pub fn namespace(&self) -> &str {
         &self.namespace

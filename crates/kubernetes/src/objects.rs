@@ -81,22 +81,40 @@ impl<K: Object> Objects<K> {
     /// # Errors
     /// `Unavailable`, `Forbidden`; `Expired` when the server forgets faster than it lists.
     pub async fn list(&self, labels: &str) -> Result<Listed<K>> {
-        self.list_with(ListParams::default().labels(labels)).await
+        self.list_in_pages(ListParams::default().labels(labels), |item| item).await
     }
 
-    /// The newest state of all whose fields are so: `a=b,c=d`.
+    /// What `keep` makes of each of them. Of the objects themselves there is never more than a page.
     ///
     /// # Errors
     /// As [`Objects::list`].
-    pub async fn list_by_fields(&self, fields: &str) -> Result<Listed<K>> {
-        self.list_with(ListParams::default().fields(fields)).await
+    pub async fn list_as<T>(&self, labels: &str, keep: impl Fn(K) -> T) -> Result<Vec<T>> {
+        Ok(self.list_in_pages(ListParams::default().labels(labels), keep).await?.items)
     }
 
-    async fn list_with(&self, params: ListParams) -> Result<Listed<K>> {
+    /// The same of those whose fields are so: `a=b,c=d`.
+    ///
+    /// # Errors
+    /// As [`Objects::list`].
+    pub async fn list_by_fields<T>(&self, fields: &str, keep: impl Fn(K) -> T) -> Result<Vec<T>> {
+        Ok(self.list_in_pages(ListParams::default().fields(fields), keep).await?.items)
+    }
+
+    /// Of labels that few have. Asked for a page, a server reads all that is stored until it has found as many as fit;
+    /// asked for all, it has them in memory.
+    ///
+    /// # Errors
+    /// `Unavailable`, `Forbidden`.
+    pub async fn list_few(&self, labels: &str) -> Result<Vec<K>> {
+        let params = ListParams::default().labels(labels);
+        Ok(self.client.answer(self.api.list(&params)).await?.items)
+    }
+
+    async fn list_in_pages<T>(&self, params: ListParams, keep: impl Fn(K) -> T) -> Result<Listed<T>> {
         let params = params.limit(PAGE);
         let mut expired = Error::Expired(String::new());
         for _ in 0..MOST_LISTINGS {
-            match self.list_once(params.clone()).await {
+            match self.list_once(params.clone(), &keep).await {
                 Err(error @ Error::Expired(_)) => expired = error,
                 other => return other,
             }
@@ -104,11 +122,11 @@ impl<K: Object> Objects<K> {
         Err(expired)
     }
 
-    async fn list_once(&self, mut params: ListParams) -> Result<Listed<K>> {
+    async fn list_once<T>(&self, mut params: ListParams, keep: impl Fn(K) -> T) -> Result<Listed<T>> {
         let mut items = Vec::new();
         loop {
             let page = self.client.answer(self.api.list(&params)).await?;
-            items.extend(page.items);
+            items.extend(page.items.into_iter().map(&keep));
             match page.metadata.continue_.filter(|token| !token.is_empty()) {
                 Some(token) => params.continue_token = Some(token),
                 None => {
@@ -116,6 +134,15 @@ impl<K: Object> Objects<K> {
                 }
             }
         }
+    }
+
+    /// Whether there is one that has these labels.
+    ///
+    /// # Errors
+    /// `Unavailable`, `Forbidden`.
+    pub async fn is_there_any(&self, labels: &str) -> Result<bool> {
+        let params = ListParams::default().labels(labels).limit(1);
+        Ok(!self.client.answer(self.api.list(&params)).await?.items.is_empty())
     }
 
     /// Where a [`Watch`] of all changes from now on begins, of those that have these labels.

@@ -156,6 +156,29 @@ async fn what_cannot_be_told_goes_on_waiting_and_is_replaced_at_last() {
 }
 
 #[tokio::test]
+async fn what_a_missing_right_keeps_from_being_told_is_not_replaced_and_says_so() {
+    let (world, mut supervisor) = started(InstanceState::Pending(None)).await;
+    let lacking = Cause::new(FailureReason::DriverUnavailable, "The supervisor may not do what it has to.");
+    world.workers.refuse(Some(StartError::Refused(lacking.clone())));
+    world.now(InstanceState::Untold);
+    let mut now = world.start;
+    for _ in 0..5 {
+        supervisor.settle(now).await;
+        let told = world.told().await.unwrap();
+        assert_eq!((told.reason, &told.message), (lacking.reason, &lacking.message));
+        now = now + 10 * SECOND;
+    }
+    assert_eq!((world.workers.stopped(), world.allocation("a").await.epoch), (Vec::new(), Epoch(1)));
+
+    world.workers.refuse(None);
+    world.workers.takes_twins.store(true, std::sync::atomic::Ordering::Relaxed);
+    supervisor.settle(now).await;
+    world.lease("a", 1, 0).await;
+    supervisor.settle(now + SECOND).await;
+    assert_eq!(world.told().await, None);
+}
+
+#[tokio::test]
 async fn a_worker_whose_machine_may_be_lost_goes_on_for_as_long_as_it_has_its_lease() {
     let (world, mut supervisor) = started(InstanceState::Running).await;
     world.lease("a", 1, 0).await;

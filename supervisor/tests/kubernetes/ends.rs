@@ -6,6 +6,7 @@ use kubernetes::types::Pod as ApiPod;
 use kubernetes_fake::{Node, Pod, Settings};
 use manyhands_supervisor::{Cause, Driver, InstanceState};
 use serde_json::json;
+use tokio::time::timeout;
 use types::placement::FailureReason;
 
 use super::suite::{Place, launch};
@@ -94,6 +95,23 @@ async fn a_machine_that_is_lost_is_told_and_its_pod_is_forgotten_only_when_that_
     world.until(async || world.server.living() == 1).await;
 }
 
+/// Leases run out before the cluster knows that a machine is lost. Who ends a worker for that reason is to learn the other.
+#[tokio::test]
+async fn a_machine_that_is_lost_while_a_pod_is_ended_is_seen_before_the_pod_is_forgotten() {
+    let world = two_machines(40.0).await;
+    let launch = launch("a", 1);
+    world.run(&launch).await;
+    world.log_with(&launch.instance, "up").await;
+    world.server.lose_node(&node(&world));
+    let ended = world.driver.stop(&launch.instance, Duration::ZERO).await;
+    assert!(matches!(ended, Err(ports::Error::Unavailable(_))), "{ended:?}");
+    let states = world.states().await;
+    let [InstanceState::Doomed(cause)] = &states[..] else { panic!("{states:?}") };
+    assert_eq!(cause.reason, FailureReason::NodeLost);
+    world.driver.stop(&launch.instance, Duration::ZERO).await.unwrap();
+    assert_eq!(world.pods(), 0);
+}
+
 #[tokio::test]
 async fn a_machine_that_comes_back_in_time_has_lost_nothing() {
     let world = two_machines(40.0).await;
@@ -135,4 +153,23 @@ async fn who_has_to_give_way_is_known_to_have_when_it_is_gone() {
     let [InstanceState::Doomed(cause)] = &states[..] else { panic!("{states:?}") };
     assert_eq!(cause.reason, FailureReason::Preempted);
     world.until(async || world.states().await.is_empty()).await;
+}
+
+#[tokio::test]
+async fn a_pod_that_only_a_finalizer_holds_is_in_nobodys_way() {
+    let world = world("read -r spec; echo up; exec sleep 1000").await;
+    let (first, second) = (launch("a", 1), launch("a", 2));
+    world.run(&first).await;
+    world.log_with(&first.instance, "up").await;
+    let name = world.name();
+    world.server.change(PODS, NAMESPACE, &name, |pod| {
+        pod["metadata"]["finalizers"] = json!(["policy.example/record"]);
+    });
+    let stopping = world.driver.stop(&first.instance, Duration::ZERO);
+    timeout(Duration::from_secs(15), stopping).await.expect("it is waited for").unwrap();
+    assert_eq!((world.pods(), world.server.living()), (1, 0), "the API still has it");
+    assert_eq!(world.states().await, []);
+    world.run(&second).await;
+    world.log_with(&second.instance, "up").await;
+    assert_eq!(world.states().await, [InstanceState::Running]);
 }

@@ -44,6 +44,15 @@ async fn whatever_way_the_server_is_away_it_is_unavailable_and_nothing_hangs() {
     assert_eq!(world.states().await, [InstanceState::Running]);
 }
 
+/// Everybody waits for a look, and a connection whose other end has gone says nothing of that.
+#[tokio::test]
+async fn a_look_waits_no_longer_than_servers_that_are_well_take() {
+    let world = world(SLEEPS).await;
+    world.server.is_away(Away::Hung);
+    let looked = timeout(Duration::from_secs(15), world.driver.list()).await;
+    assert!(matches!(looked, Ok(Err(Error::Unavailable(_)))), "{looked:?}");
+}
+
 /// What happens to a pod is heard of by the driver within so long.
 async fn hears_of_an_end(world: &World, sandbox: &str) {
     let launch = launch(sandbox, 1);

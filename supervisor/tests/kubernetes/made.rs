@@ -123,29 +123,15 @@ async fn credentials_stand_in_no_description() {
 }
 
 #[tokio::test]
-async fn a_secret_ends_with_its_pod_and_says_nothing_outside_of_itself() {
-    let world = world_with("read -r spec; echo up; exec sleep 1000", Settings::default(), |config| {
-        config.handover = Handover::Secret;
-    })
-    .await;
-    let launch = launch("a", 1);
-    world.run(&launch).await;
-    world.log_with(&launch.instance, "up").await;
-    let secret = world.server.object(("", "secrets"), NAMESPACE, &world.name()).unwrap();
-    assert_eq!(secret["immutable"], true);
-    assert_eq!(secret["metadata"]["ownerReferences"][0]["uid"], world.pod()["metadata"]["uid"]);
-    assert!(!world.pod().to_string().contains("canary"));
-    world.driver.stop(&launch.instance, Duration::ZERO).await.unwrap();
-    assert_eq!(world.server.objects(("", "secrets"), NAMESPACE).len(), 0);
-}
-
-#[tokio::test]
 async fn all_pods_end_with_the_anchor_and_files_do_not() {
+    let empty = world(SLEEPS).await;
+    assert!(empty.driver.has_no_files().await);
     let (world, _) = made(|_| {}).await;
     world.run(&launch("b", 1)).await;
     world.operator().await.objects::<ConfigMap>().delete("mh-sandboxes", None, None).await.unwrap();
     world.until(async || world.pods() == 0).await;
     assert_eq!(world.volumes().await, 2);
+    assert!(!world.driver.has_no_files().await);
     let refused = world.driver.start(&launch("a_B", 4)).await;
     assert!(matches!(refused, Err(manyhands_supervisor::StartError::Unavailable(_))), "{refused:?}");
 }

@@ -13,6 +13,7 @@ mod made;
 mod pending;
 mod real;
 mod refusals;
+mod secrets;
 mod world;
 
 mod driver {

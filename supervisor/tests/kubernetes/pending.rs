@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
-use kubernetes_fake::{Node, Pod, Settings};
+use kubernetes_fake::{Fault, Node, Pod, Settings};
 use manyhands_supervisor::{Driver, InstanceState};
 use types::placement::{FailureReason, Want};
 
+use tokio::time::timeout;
+
 use super::suite::{Place, Supervised, launch};
-use super::world::{World, world, world_with};
+use super::world::{NAMESPACE, PODS, World, world, world_with};
 
 const SLEEPS: &str = "read -r spec; echo up; exec sleep 1000";
 
@@ -70,19 +72,45 @@ async fn a_volume_that_cannot_be_made_is_told() {
     assert_eq!(until_told(&world).await.0, FailureReason::VolumeUnavailable);
 }
 
-#[tokio::test]
-async fn what_only_events_tell_is_told() {
+/// Pods of which only events tell what they wait for, and for longer than is usual.
+async fn silent(sandboxes: &[&str]) -> World {
     let world = world(SLEEPS).await;
     world.server.on_pod(|pod: Pod| async move {
         pod.event("FailedAttachVolume", "Multi-Attach error for volume");
         pod.stopping().await;
     });
-    world.driver.start(&launch("a", 1)).await.unwrap();
-    world.until(async || world.states().await == [InstanceState::Pending(None)]).await;
+    for sandbox in sandboxes {
+        world.driver.start(&launch(sandbox, 1)).await.unwrap();
+    }
+    let all_told = async || world.server.objects(("", "events"), NAMESPACE).len() == sandboxes.len();
+    world.until(all_told).await;
     // Some of that is usual for some seconds.
-    let name = world.name();
-    world.server.change(super::world::PODS, super::world::NAMESPACE, &name, |pod| {
-        pod["metadata"]["creationTimestamp"] = "2026-01-01T00:00:00Z".into();
-    });
-    assert_eq!(until_told(&world).await.0, FailureReason::VolumeUnavailable);
+    assert!(world.states().await.iter().all(|state| *state == InstanceState::Pending(None)));
+    for pod in world.server.objects(PODS, NAMESPACE) {
+        world.server.change(PODS, NAMESPACE, pod["metadata"]["name"].as_str().unwrap(), |pod| {
+            pod["metadata"]["creationTimestamp"] = "2026-01-01T00:00:00Z".into();
+        });
+    }
+    world
+}
+
+#[tokio::test]
+async fn what_only_events_tell_is_asked_once_for_all_and_told() {
+    let world = silent(&["a", "b", "c"]).await;
+    let is_told = |state: &InstanceState| matches!(state, InstanceState::Pending(Some(cause)) if cause.reason == FailureReason::VolumeUnavailable);
+    let before = world.server.asked("list", "events");
+    let states = world.states().await;
+    assert!(states.len() == 3 && states.iter().all(is_told), "{states:?}");
+    assert_eq!(world.server.asked("list", "events"), before + 1);
+    let found = world.found(&launch("b", 1).instance).await.unwrap();
+    assert!(is_told(&found.state), "{found:?}");
+}
+
+/// They are kept in a store of their own in large clusters.
+#[tokio::test]
+async fn pods_are_found_while_nobody_tells_of_events() {
+    let world = silent(&["a"]).await;
+    world.server.plan("list", "events", Fault::Slow(Duration::from_secs(600)));
+    let states = timeout(Duration::from_secs(10), world.states()).await.expect("a look waits for events");
+    assert_eq!(states, [InstanceState::Pending(None)]);
 }

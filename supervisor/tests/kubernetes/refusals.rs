@@ -48,6 +48,20 @@ async fn a_quota_on_volumes_is_told_as_one_of_files() {
     assert_eq!(world.pods(), 0);
 }
 
+/// All its containers count, also the one that only brings the program.
+#[tokio::test]
+async fn what_a_cluster_asks_of_each_container_a_sandbox_has_where_its_worker_has() {
+    let world = world(SLEEPS).await;
+    let limit = json!({ "type": "Container", "min": { "cpu": "200m", "memory": "256Mi" }, "max": { "cpu": "2", "memory": "2Gi" } });
+    world.server.put(("", "limitranges"), NAMESPACE, "all", json!({ "spec": { "limits": [limit] } }));
+    world.run(&launch("a", 1)).await;
+    world.server.change(("", "limitranges"), NAMESPACE, "all", |range| {
+        range["spec"]["limits"][0]["max"]["memory"] = "1Gi".into();
+    });
+    let refused = world.driver.start(&launch("b", 1)).await;
+    assert_eq!(reason(&refused), FailureReason::StartFailed, "{refused:?}");
+}
+
 #[tokio::test]
 async fn a_right_that_is_missing_is_said_and_found_by_the_check() {
     let world = world(SLEEPS).await;

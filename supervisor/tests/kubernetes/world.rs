@@ -65,13 +65,13 @@ fn give_rights(server: &Server, handover: Handover) {
     let mut rules = vec![
         rule("pods", &["get", "list", "watch", "create", "delete", "patch"]),
         rule("pods/log", &["get"]),
-        rule("persistentvolumeclaims", &["get", "list", "create", "patch", "delete"]),
+        rule("persistentvolumeclaims", &["get", "list", "create", "delete"]),
         rule("events", &["list"]),
         json!({ "apiGroups": [""], "resources": ["configmaps"], "resourceNames": ["mh-sandboxes"], "verbs": ["get"] }),
     ];
     rules.push(match handover {
         Handover::Attach => rule("pods/attach", &["get", "create"]),
-        Handover::Secret => rule("secrets", &["create", "patch", "delete"]),
+        Handover::Secret => rule("secrets", &["create"]),
     });
     let rbac = "rbac.authorization.k8s.io";
     server.put((rbac, "roles"), NAMESPACE, "supervisor", json!({ "rules": rules }));

@@ -1,6 +1,7 @@
 //! The chart, rendered as users render it, by two releases of helm: what it refuses, and what the objects are that it makes. No cluster
 //! is asked. `tests/kubernetes/environment.sh` has the tools.
 
+mod admission;
 #[cfg(feature = "kubernetes")]
 mod keys;
 mod lint;

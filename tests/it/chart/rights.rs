@@ -20,14 +20,14 @@ fn the_supervisor_may_do_what_it_does_and_nothing_else() {
         core("pods", &["get", "list", "watch", "create", "delete", "patch"]),
         core("pods/attach", &["get", "create"]),
         core("pods/log", &["get"]),
-        core("persistentvolumeclaims", &["get", "list", "create", "patch", "delete"]),
+        core("persistentvolumeclaims", &["get", "list", "create", "delete"]),
         core("events", &["list"]),
         json!({"apiGroups": [""], "resources": ["configmaps"], "resourceNames": ["mh-manyhands-sandboxes"], "verbs": ["get"]}),
     ];
     let objects = tools.render("default", &[]);
     assert_eq!(rules(objects.get("Role", "mh-manyhands-supervisor")), wanted);
     let by_secrets = tools.render("default", &["--set", "sandboxes.handover=secret"]);
-    wanted[1] = core("secrets", &["create", "patch", "delete"]);
+    wanted[1] = core("secrets", &["create"]);
     assert_eq!(rules(by_secrets.get("Role", "mh-manyhands-supervisor")), wanted);
 }
 

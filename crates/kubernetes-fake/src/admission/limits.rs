@@ -32,7 +32,7 @@ pub fn fill(state: &State, cluster: &Cluster, pod: &mut Value) -> Result<(), Sta
 pub fn check(state: &State, cluster: &Cluster, pod: &Value) -> Result<(), Status> {
     let mut wrong = Vec::new();
     for range in ranges(state, cluster, pod) {
-        for container in pod.list("/spec/containers") {
+        for container in pod.list("/spec/containers").iter().chain(pod.list("/spec/initContainers")) {
             for (what, most) in range["max"].as_object().into_iter().flatten() {
                 let limit = container.at(&format!("/resources/limits/{what}"));
                 let most_ = most.as_str().unwrap_or_default();

@@ -1,5 +1,6 @@
 //! What the client does when an API server answers badly, or not at all.
 #![cfg(test)]
 
+mod pages;
 mod server;
 mod waiting;

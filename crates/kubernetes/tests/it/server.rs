@@ -1,39 +1,49 @@
-//! An API server that says to everything the same, and counts what it was asked.
+//! An API server that says to everything the same, or one thing after the other, and notes what it was asked.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use manyhands_kubernetes::{Access, Client};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 pub struct Server {
-    pub asked: Arc<AtomicUsize>,
+    requests: Arc<Mutex<Vec<String>>>,
     url: String,
 }
 
 impl Server {
     /// `None`: it takes connections, and never answers.
     pub async fn start(answer: Option<&'static str>) -> Self {
+        Self::answering(move |_| answer.map(str::to_owned)).await
+    }
+
+    /// By how many requests were there before.
+    pub async fn answering(answer: impl Fn(usize) -> Option<String> + Clone + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let asked: Arc<AtomicUsize> = Arc::default();
-        let count = asked.clone();
+        let requests: Arc<Mutex<Vec<String>>> = Arc::default();
+        let noted = requests.clone();
         tokio::spawn(async move {
             loop {
                 let (mut stream, _) = listener.accept().await.unwrap();
-                let count = count.clone();
+                let (noted, answer) = (noted.clone(), answer.clone());
                 tokio::spawn(async move {
                     let mut request = vec![0; 64 * 1024];
-                    while stream.read(&mut request).await.is_ok_and(|read| read > 0) {
-                        count.fetch_add(1, Ordering::Relaxed);
-                        let Some(answer) = answer else { continue };
+                    while let Ok(read @ 1..) = stream.read(&mut request).await {
+                        let line = String::from_utf8_lossy(&request[..read]);
+                        let line = line.lines().next().unwrap_or_default().to_owned();
+                        let before = {
+                            let mut noted = noted.lock().unwrap();
+                            noted.push(line);
+                            noted.len() - 1
+                        };
+                        let Some(answer) = answer(before) else { continue };
                         stream.write_all(answer.as_bytes()).await.unwrap();
                     }
                 });
             }
         });
-        Self { asked, url }
+        Self { requests, url }
     }
 
     pub async fn client(&self) -> Client {
@@ -41,7 +51,12 @@ impl Server {
     }
 
     pub fn asked(&self) -> usize {
-        self.asked.load(Ordering::Relaxed)
+        self.requests.lock().unwrap().len()
+    }
+
+    /// The first line of each.
+    pub fn requests(&self) -> Vec<String> {
+        self.requests.lock().unwrap().clone()
     }
 }
 

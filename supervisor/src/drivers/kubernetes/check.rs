@@ -35,7 +35,7 @@ const fn of_pod(verb: &'static str, subresource: &'static str) -> Right {
     Right { verb, resource: "pods", subresource: Some(subresource) }
 }
 
-const ALWAYS: [Right; 13] = [
+const ALWAYS: [Right; 12] = [
     right("get", "pods"),
     right("list", "pods"),
     right("watch", "pods"),
@@ -48,12 +48,10 @@ const ALWAYS: [Right; 13] = [
     right("create", "persistentvolumeclaims"),
     right("delete", "persistentvolumeclaims"),
     right("list", "events"),
-    right("patch", "persistentvolumeclaims"),
 ];
 /// Attaching is a GET; newer servers ask for `create` as well.
 const BY_INPUT: [Right; 2] = [of_pod("get", "attach"), of_pod("create", "attach")];
-const BY_SECRET: [Right; 3] =
-    [right("create", "secrets"), right("patch", "secrets"), right("delete", "secrets")];
+const BY_SECRET: [Right; 1] = [right("create", "secrets")];
 
 impl Pods {
     /// # Errors
@@ -71,6 +69,11 @@ impl Pods {
             }
         }
         Ok(Checked { version, namespace: self.client.namespace().to_owned(), lacks })
+    }
+
+    /// Whether no sandbox of the cluster has a volume here, as far as can be known.
+    pub async fn has_no_files(&self) -> bool {
+        self.files.are_none().await
     }
 
     /// Whether the cluster would take a sandbox: by its quotas, its rules, its runtimes and priorities. Nothing is made.
@@ -103,15 +106,11 @@ impl Pods {
     async fn tried(&self, launch: &Launch) -> std::result::Result<(), StartError> {
         let (owner, hosts) = (self.owner().await?, hosts::of(&self.config.worker.nats_urls).await?);
         self.files.make_trial(&launch.instance.sandbox).await?;
-        if self.config.handover == Handover::Secret {
-            self.make_secret(launch).await?;
-        }
         let mut tried = pod::of(&self.config, &launch.instance, Surroundings { owner, hosts });
         pod::make_trial(&mut tried);
         let name = names::pod(&self.config, &launch.instance);
         let made = self.pods.create(&tried).await.map_err(error::start)?;
         let state = self.until_over(made, launch).await?;
-        self.remove_secret(&name).await.map_err(|error| StartError::Unavailable(error.to_string()))?;
         let cause = match state {
             InstanceState::Exited { code: Some(0) } => return Ok(()),
             InstanceState::Broken(cause) | InstanceState::Pending(Some(cause)) => Some(cause.message),

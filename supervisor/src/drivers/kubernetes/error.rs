@@ -30,6 +30,15 @@ pub fn start(error: Error) -> StartError {
     }
 }
 
+/// Of a worker that was to be told what it is to do.
+pub fn tell(error: Error) -> StartError {
+    match error {
+        // It has ended meanwhile, or the machine does not know it yet.
+        Error::NotFound(told) | Error::Invalid(told) | Error::Other(told) => StartError::Unavailable(told),
+        error => start(error),
+    }
+}
+
 /// The same of its volume.
 pub fn start_of_files(error: Error) -> StartError {
     match start(error) {
@@ -45,9 +54,11 @@ fn refusal(told: &str) -> Cause {
     let has = |words: &str| told.contains(words);
     let (reason, message) = if has("User \"") && has("\" cannot ") {
         (DriverUnavailable, LACKING)
-    } else if has("exceeded quota") {
+    } else if has("exceeded quota") || has("status unknown for quota") {
         (NoCapacity, "A quota of the cluster is used up.")
-    } else if has("failed quota") || has("limitrange") || has("LimitRange") || has("per Container is") {
+    } else if has("insufficient quota to match these scopes") {
+        (StartFailed, "The cluster has no quota for sandboxes like this.")
+    } else if has("failed quota") || has(" usage per ") || has(" ratio per ") {
         (StartFailed, "The sandbox is larger or smaller than the cluster allows.")
     } else if has("violates PodSecurity") {
         (StartFailed, "The cluster's rules of pod security do not allow the sandbox.")
@@ -84,7 +95,16 @@ mod tests {
         let right = r#"pods is forbidden: User "system:serviceaccount:n:secret-name" cannot create resource "pods" in API group "" in the namespace "n""#;
         let account = r#"pods "x" is forbidden: error looking up service account n/secret-name: serviceaccount "secret-name" not found"#;
         let runtime = r#"pods "x" is forbidden: pod rejected: RuntimeClass "secret-name" not found"#;
+        let too_large =
+            r#"pods "x" is forbidden: maximum memory usage per Pod is 1Gi, but limit is 2Gi, of secret-name"#;
+        let too_small = r#"persistentvolumeclaims "x" is forbidden: minimum storage usage per PersistentVolumeClaim is 20Gi, but request is 10Gi"#;
+        let of_no_scope = r#"pods "x" is forbidden: insufficient quota to match these scopes: [{PriorityClass In [secret-name]}]"#;
+        let not_counted = r#"pods "x" is forbidden: status unknown for quota: secret-name, resources: pods"#;
         for (told, reason) in [
+            (too_large, FailureReason::StartFailed),
+            (too_small, FailureReason::StartFailed),
+            (of_no_scope, FailureReason::StartFailed),
+            (not_counted, FailureReason::NoCapacity),
             (quota, FailureReason::NoCapacity),
             (must, FailureReason::StartFailed),
             (security, FailureReason::StartFailed),

@@ -81,6 +81,12 @@ impl Files {
         Ok(())
     }
 
+    /// Whether it is known that no sandbox has any.
+    pub async fn are_none(&self) -> bool {
+        let any = self.claims.is_there_any(&names::selector(&self.config)).await;
+        any.is_ok_and(|is_there| !is_there)
+    }
+
     /// For one that is only tried.
     ///
     /// # Errors

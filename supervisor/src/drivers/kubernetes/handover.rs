@@ -2,7 +2,8 @@
 //!
 //! By its standard input: the container runs and reads; whoever supervises then writes the line, ends the input and notes on
 //! the pod that it has. One who is killed in between leaves a pod without the note, and the next writes the line once more: a
-//! worker reads one. By a Secret: it is made before the pod, cannot be changed, and belongs to the pod from then on.
+//! worker reads one. By a Secret, without which the container does not begin: it is made right after the pod, to which it belongs
+//! from its beginning, so that none is ever left; it cannot be changed, and is noted in the same way.
 
 use std::collections::BTreeMap;
 
@@ -11,28 +12,25 @@ use kubernetes::{Container, Error};
 use serde_json::json;
 
 use super::pod::WORKER;
-use super::{Pods, error, names, volumes};
+use super::{Handover, Pods, error, names, volumes};
 use crate::{Launch, StartError};
 
 impl Pods {
-    /// The container runs.
+    /// With standard input the container runs.
     pub(super) async fn tell(&self, pod: &Pod, launch: &Launch) -> Result<(), StartError> {
         let line = self.line(launch)?;
         let name = pod.metadata.name.as_deref().unwrap_or_default();
-        let container = Container { pod: name, name: WORKER };
-        self.client.write_input(container, &line).await.map_err(|error| match error {
-            // It has ended meanwhile, or the machine does not know it yet.
-            Error::NotFound(told) | Error::Invalid(told) | Error::Other(told) => {
-                StartError::Unavailable(told)
-            }
-            error => error::start(error),
-        })?;
+        let told = match self.config.handover {
+            Handover::Attach => self.client.write_input(Container { pod: name, name: WORKER }, &line).await,
+            Handover::Secret => self.make_secret(pod, launch, line).await,
+        };
+        told.map_err(error::tell)?;
         let mut meta = json!({ "annotations": { names::TOLD_NOTE: "true" } });
         if let (Some(uid), Some(fields)) = (&pod.metadata.uid, meta.as_object_mut()) {
             // Another pod of that name has not been told anything.
             fields.insert("uid".to_owned(), uid.clone().into());
         }
-        self.pods.merge(name, &json!({ "metadata": meta })).await.map(drop).map_err(error::start)
+        self.pods.merge(name, &json!({ "metadata": meta })).await.map(drop).map_err(error::tell)
     }
 
     fn line(&self, launch: &Launch) -> Result<Vec<u8>, StartError> {
@@ -40,38 +38,26 @@ impl Pods {
         self.config.worker.spec(launch, &paths.project, &paths.state)
     }
 
-    pub(super) async fn make_secret(&self, launch: &Launch) -> Result<(), StartError> {
-        let line = ByteString(self.line(launch)?);
+    async fn make_secret(&self, pod: &Pod, launch: &Launch, line: Vec<u8>) -> Result<(), Error> {
+        let owner = OwnerReference {
+            api_version: "v1".to_owned(),
+            kind: "Pod".to_owned(),
+            name: pod.metadata.name.clone().unwrap_or_default(),
+            uid: pod.metadata.uid.clone().unwrap_or_default(),
+            ..OwnerReference::default()
+        };
+        let mut metadata = names::of_instance(&self.config, &launch.instance);
+        metadata.owner_references = Some(vec![owner]);
         let secret = Secret {
-            metadata: names::of_instance(&self.config, &launch.instance),
-            data: Some(BTreeMap::from([(volumes::SPEC_KEY.to_owned(), line)])),
+            metadata,
+            data: Some(BTreeMap::from([(volumes::SPEC_KEY.to_owned(), ByteString(line))])),
             immutable: Some(true),
             ..Secret::default()
         };
         match self.secrets.create(&secret).await {
-            // Of one who was killed before there was a pod: it is for the same incarnation.
+            // Of one who was killed before it was noted: it is for the same incarnation.
             Ok(_) | Err(Error::AlreadyExists(_)) => Ok(()),
-            Err(error) => Err(error::start(error)),
+            Err(error) => Err(error),
         }
-    }
-
-    pub(super) async fn give_away_secret(&self, pod: &Pod) -> Result<(), StartError> {
-        let name = pod.metadata.name.clone().unwrap_or_default();
-        let owner = OwnerReference {
-            api_version: "v1".to_owned(),
-            kind: "Pod".to_owned(),
-            name: name.clone(),
-            uid: pod.metadata.uid.clone().unwrap_or_default(),
-            ..OwnerReference::default()
-        };
-        let patch = json!({ "metadata": { "ownerReferences": [owner] } });
-        self.secrets.merge(&name, &patch).await.map(drop).map_err(error::start)
-    }
-
-    pub(super) async fn remove_secret(&self, name: &str) -> ports::Result<()> {
-        if self.config.handover == super::Handover::Secret {
-            self.secrets.delete(name, None, None).await?;
-        }
-        Ok(())
     }
 }

@@ -21,15 +21,16 @@ mod volumes;
 mod watch;
 mod words;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures_util::{StreamExt, stream};
 use kubernetes::types::{ConfigMap, Event, OwnerReference, Pod, Secret};
 use kubernetes::{Access, Client, Container, Objects};
 use ports::Result;
 use tokio::sync::Mutex;
+use tokio::time::timeout;
 use types::SandboxId;
 use types::placement::FailureReason::VolumeUnavailable;
 
@@ -44,17 +45,28 @@ pub use config::{Config, Handover, Profile, Resources, Volume};
 pub use kubernetes::Access as ApiAccess;
 pub use kubernetes::types::Toleration;
 
+/// For what there is: servers that are well say that of a namespace in five seconds, and everybody waits for it.
+const LOOK_PATIENCE: Duration = Duration::from_secs(10);
 /// For a log: one that is far away is not waited for like an answer.
 const LOG_PATIENCE: Duration = Duration::from_secs(5);
 /// A pod that waits for what most wait for, or without saying why, is believed and asked after this time.
 const SILENCE: Duration = Duration::from_secs(10);
-/// So many are asked about at a time.
-const ASKED_AT_ONCE: usize = 8;
+/// For events, which only explain: they may be kept in a store of their own, and everybody waits for the look.
+const EVENTS_PATIENCE: Duration = Duration::from_secs(2);
+
+/// A pod that was found.
+struct Seen {
+    found: Found,
+    /// Its uid, where only events tell what it waits for.
+    silent: Option<String>,
+}
 
 pub struct Pods {
     config: Config,
     client: Client,
-    pods: Arc<Objects<Pod>>,
+    pods: Objects<Pod>,
+    /// The same, for looks.
+    looks: Arc<Objects<Pod>>,
     secrets: Objects<Secret>,
     files: Files,
     watching: Mutex<Watching>,
@@ -76,41 +88,60 @@ impl Pods {
     }
 
     fn with_client(config: Config, client: Client) -> Self {
-        let pods = Arc::new(client.objects());
-        let watching = Mutex::new(Watching::of(pods.clone(), config.clone()));
-        let (files, secrets) = (Files::of(&client, config.clone()), client.objects());
-        Self { config, client, pods, secrets, files, watching }
+        let looks = Arc::new(client.clone().with_patience_of_at_most(LOOK_PATIENCE).objects());
+        let watching = Mutex::new(Watching::of(looks.clone(), config.clone()));
+        let (files, pods, secrets) = (Files::of(&client, config.clone()), client.objects(), client.objects());
+        Self { config, client, pods, looks, secrets, files, watching }
     }
 
-    async fn all_found(&self, labels: &str) -> Result<Vec<Found>> {
-        let pods = self.pods.list(labels).await?.items;
-        pods.iter().try_for_each(|pod| names::check(&self.config, &pod.metadata))?;
-        let found = stream::iter(pods).map(|pod| self.found(pod)).buffer_unordered(ASKED_AT_ONCE);
-        Ok(found.filter_map(std::future::ready).collect().await)
-    }
-
-    async fn found(&self, pod: Pod) -> Option<Found> {
-        let instance = names::instance(&self.config, &pod.metadata)?;
+    /// `None`: none of ours, or nothing is left of it.
+    fn seen(&self, pod: &Pod) -> Result<Option<Seen>> {
+        names::check(&self.config, &pod.metadata)?;
+        let instance = names::instance(&self.config, &pod.metadata);
+        let Some(instance) = instance.filter(|_| !verdict::is_only_held(pod)) else { return Ok(None) };
         let is_new = kubernetes::age(&pod.metadata) < SILENCE;
-        let state = match verdict::of(&pod, self.config.handover) {
+        let state = match verdict::of(pod, self.config.handover) {
             // Volumes are made after their claims: that one is missing at first is what usually happens.
             InstanceState::Pending(Some(cause)) if is_new && cause.reason == VolumeUnavailable => {
                 InstanceState::Pending(None)
             }
-            InstanceState::Pending(None) if !is_new && verdict::waits_in_silence(&pod) => {
-                InstanceState::Pending(self.cause_by_events(&pod).await)
-            }
             state => state,
         };
-        Some(Found { instance, state })
+        let is_silent = state == InstanceState::Pending(None) && !is_new && verdict::waits_in_silence(pod);
+        let silent = pod.metadata.uid.clone().filter(|_| is_silent);
+        Ok(Some(Seen { found: Found { instance, state }, silent }))
     }
 
-    /// Of volumes, pods themselves say nothing.
-    async fn cause_by_events(&self, pod: &Pod) -> Option<Cause> {
-        let uid = pod.metadata.uid.as_ref()?;
+    /// With what is told by events alone: of volumes, pods themselves say nothing.
+    async fn explained(&self, seen: Vec<Option<Seen>>) -> Vec<Found> {
+        let mut seen: Vec<Seen> = seen.into_iter().flatten().collect();
+        let silent: Vec<String> = seen.iter().filter_map(|seen| seen.silent.clone()).collect();
+        if let [first, more @ ..] = silent.as_slice() {
+            let of_one = format!("involvedObject.uid={first}");
+            let fields = if more.is_empty() { &of_one } else { "involvedObject.kind=Pod,type=Warning" };
+            // What comes last counts.
+            let causes: BTreeMap<String, Cause> = self.told_by_events(fields).await.into_iter().collect();
+            for seen in &mut seen {
+                if let Some(cause) = seen.silent.as_ref().and_then(|uid| causes.get(uid)) {
+                    seen.found.state = InstanceState::Pending(Some(cause.clone()));
+                }
+            }
+        }
+        seen.into_iter().map(|seen| seen.found).collect()
+    }
+
+    async fn told_by_events(&self, fields: &str) -> Vec<(String, Cause)> {
         let events: Objects<Event> = self.client.objects();
-        let events = events.list_by_fields(&format!("involvedObject.uid={uid}")).await.ok()?.items;
-        events.iter().filter_map(|event| words::of_event(event.reason.as_deref()?)).next_back()
+        let told = events.list_by_fields(fields, |event| {
+            Some((event.involved_object.uid?, words::of_event(event.reason.as_deref()?)?))
+        });
+        match timeout(EVENTS_PATIENCE, told).await {
+            Ok(Ok(told)) => told.into_iter().flatten().collect(),
+            unanswered => {
+                tracing::debug!(?unanswered, "no events tell what pods wait for");
+                Vec::new()
+            }
+        }
     }
 
     /// Makes all that is missing of an instance.
@@ -119,16 +150,14 @@ impl Pods {
         let hosts = hosts::of(&config.worker.nats_urls).await?;
         let owner = self.owner().await?;
         self.files.make(&instance.sandbox).await?;
-        if config.handover == Handover::Secret {
-            self.make_secret(launch).await?;
-        }
         let made = self.pods.create(&pod::of(config, instance, Surroundings { owner, hosts })).await;
         let made = made.map_err(error::start)?;
         tracing::debug!(pod = made.metadata.name, "pod made");
-        if config.handover == Handover::Secret {
-            self.give_away_secret(&made).await?;
+        match config.handover {
+            // It does not run yet.
+            Handover::Attach => Ok(()),
+            Handover::Secret => self.tell(&made, launch).await,
         }
-        Ok(())
     }
 
     /// What ends all pods with it. It is asked for each time: one that was made anew is another one, and what belongs to the
@@ -169,11 +198,14 @@ impl Pods {
 #[async_trait]
 impl Driver for Pods {
     async fn list(&self) -> Result<Vec<Found>> {
-        self.all_found(&names::selector(&self.config)).await
+        let seen = self.looks.list_as(&names::selector(&self.config), |pod| self.seen(&pod)).await?;
+        Ok(self.explained(seen.into_iter().collect::<Result<_>>()?).await)
     }
 
     async fn find(&self, sandbox: &SandboxId) -> Result<Vec<Found>> {
-        self.all_found(&names::selector_of(&self.config, sandbox)).await
+        let pods = self.looks.list_few(&names::selector_of(&self.config, sandbox)).await?;
+        let seen = pods.iter().map(|pod| self.seen(pod)).collect::<Result<_>>()?;
+        Ok(self.explained(seen).await)
     }
 
     async fn start(&self, launch: &Launch) -> std::result::Result<(), StartError> {
@@ -192,7 +224,7 @@ impl Driver for Pods {
                 self.remove_pod(&pod, grace).await?;
             }
         }
-        self.remove_secret(&name).await
+        Ok(())
     }
 
     async fn log(&self, instance: &Instance) -> String {
@@ -208,9 +240,9 @@ impl Driver for Pods {
     }
 
     async fn remove_files(&self, sandbox: &SandboxId) -> Result<()> {
-        let using = self.pods.list(&names::selector_of(&self.config, sandbox)).await?;
-        let is_own = |pod: &Pod| names::sandbox(&self.config, &pod.metadata).as_ref() == Some(sandbox);
-        if using.items.iter().any(is_own) {
+        let using = self.pods.list_few(&names::selector_of(&self.config, sandbox)).await?;
+        let is_own = |pod: &&Pod| names::sandbox(&self.config, &pod.metadata).as_ref() == Some(sandbox);
+        if using.iter().filter(is_own).any(|pod| !verdict::is_only_held(pod)) {
             return Err(ports::Error::Unavailable("a pod uses the files".to_owned()));
         }
         self.files.remove(sandbox).await

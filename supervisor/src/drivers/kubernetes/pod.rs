@@ -99,7 +99,7 @@ fn worker(config: &Config) -> Container {
         stdin: Some(reads_input),
         stdin_once: Some(reads_input),
         tty: Some(false),
-        resources: Some(resources::of_worker(&config.resources)),
+        resources: Some(resources::of_container(&config.resources)),
         security_context: Some(of_worker(config.profile)),
         volume_mounts: Some(volumes::mounts(config)),
         ..Container::default()
@@ -112,7 +112,7 @@ fn program_bringer(config: &Config) -> Container {
         name: PROGRAM_BRINGER.to_owned(),
         image: Some(config.program_image.clone()),
         args: Some(install.to_vec()),
-        resources: Some(resources::of_program_bringer()),
+        resources: Some(resources::of_container(&config.resources)),
         security_context: Some(without_rights()),
         volume_mounts: Some(vec![volumes::brought_program()]),
         ..Container::default()

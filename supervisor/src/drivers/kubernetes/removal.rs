@@ -16,6 +16,9 @@ const PAUSES: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_s
 impl Pods {
     /// Returns when it is gone, and with it what it ran. Never by force on a machine that answers: then it would be gone from
     /// the API alone. On one that does not, nobody but its owner of a newer epoch says that it is.
+    ///
+    /// # Errors
+    /// `Unavailable`, also when its machine ceases to answer meanwhile.
     pub(super) async fn remove_pod(&self, pod: &Pod, grace: Duration) -> Result<()> {
         let name = pod.metadata.name.as_deref().unwrap_or_default();
         let uid = pod.metadata.uid.as_deref();
@@ -27,9 +30,10 @@ impl Pods {
             return Ok(());
         }
         let (until, mut pauses) = (Instant::now() + Duration::from_secs(seconds.into()) + GOING, PAUSES);
-        while let Some(pod) = self.pods.find(name).await?.filter(|pod| pod.metadata.uid.as_deref() == uid) {
+        while let Some(pod) = self.still_there(name, uid).await? {
             if verdict::is_out_of_reach(&pod) {
-                return self.forget_pod(name, uid).await;
+                // So the next look knows what it has ended by, before it is forgotten.
+                return Err(Error::Unavailable("its machine does not answer".to_owned()));
             }
             if Instant::now() >= until {
                 return Err(Error::Unavailable("its pod is not gone yet".to_owned()));
@@ -44,11 +48,16 @@ impl Pods {
         match self.pods.delete(name, uid, Some(0)).await? {
             true => Ok(()),
             // The answer shows what was removed.
-            false => match self.pods.find(name).await?.filter(|pod| pod.metadata.uid.as_deref() == uid) {
+            false => match self.still_there(name, uid).await? {
                 None => Ok(()),
                 Some(_) => Err(Error::Unavailable("its pod is not gone yet".to_owned())),
             },
         }
+    }
+
+    async fn still_there(&self, name: &str, uid: Option<&str>) -> Result<Option<Pod>> {
+        let is_it = |pod: &Pod| pod.metadata.uid.as_deref() == uid && !verdict::is_only_held(pod);
+        Ok(self.pods.find(name).await?.filter(is_it))
     }
 
     /// Removes what is left of trials that nobody has waited for.

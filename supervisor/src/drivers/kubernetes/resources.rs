@@ -11,18 +11,14 @@ const LOG_MIB: u64 = 64;
 /// The worker's program, several times over.
 pub const PROGRAM_MIB: u64 = 256;
 
-pub fn of_worker(resources: &Resources) -> ResourceRequirements {
+/// Of a container. The one that brings the program has as much as the worker, after whom it does not count: what a cluster asks
+/// of each container it then has as well.
+pub fn of_container(resources: &Resources) -> ResourceRequirements {
     let (cpus, memory) = (resources.cpus, resources.memory_mib);
     // Nobody can be promised more than they may have.
     let requests =
         amounts(resources.request_cpus.min(cpus), resources.request_memory_mib.min(memory), LOG_MIB);
     let limits = amounts(cpus, memory, LOG_MIB + PROGRAM_MIB);
-    ResourceRequirements { requests: Some(requests), limits: Some(limits), ..ResourceRequirements::default() }
-}
-
-pub fn of_program_bringer() -> ResourceRequirements {
-    let requests = amounts(0.05, 32, LOG_MIB);
-    let limits = amounts(1.0, 128, LOG_MIB + PROGRAM_MIB);
     ResourceRequirements { requests: Some(requests), limits: Some(limits), ..ResourceRequirements::default() }
 }
 
@@ -50,7 +46,7 @@ mod tests {
     fn a_worker_is_promised_no_more_than_it_may_have() {
         let resources =
             Resources { memory_mib: 64, cpus: 0.1, request_memory_mib: 512, request_cpus: 0.25, tmp_mib: 16 };
-        let made = of_worker(&resources);
+        let made = of_container(&resources);
         for amount in ["cpu", "memory"] {
             assert_eq!(made.requests.as_ref().unwrap()[amount], made.limits.as_ref().unwrap()[amount]);
         }

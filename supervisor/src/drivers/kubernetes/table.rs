@@ -196,8 +196,10 @@ fn a_container_that_cannot_be_made_waits_and_says_so() {
 fn one_that_runs_is_told_once() {
     let runs = with(running(is_ready()));
     assert_eq!(verdict(&runs), InstanceState::Untold);
-    assert_eq!(verdict::of(&runs, Handover::Secret), InstanceState::Running);
     assert_eq!(verdict(&told(runs)), InstanceState::Running);
+    let waits = with(json!({ "phase": "Pending" }));
+    assert_eq!(verdict::of(&waits, Handover::Secret), InstanceState::Untold, "it would never run");
+    assert_eq!(verdict::of(&told(waits), Handover::Secret), InstanceState::Pending(None));
 }
 
 #[test]
@@ -253,7 +255,7 @@ fn an_eviction_says_what_the_machine_had_too_little_of() {
 
 #[test]
 fn who_has_to_give_way_may_finish_and_is_known_to_have_given_way() {
-    for by in ["PreemptionByScheduler", "EvictionByEvictionAPI"] {
+    for by in ["PreemptionByScheduler", "EvictionByEvictionAPI", "DeletionByTaintManager"] {
         let mut status = running(is_ready());
         status["conditions"].as_array_mut().unwrap().push(disrupted(by, ""));
         let pod = told(with(status));
@@ -266,6 +268,21 @@ fn who_has_to_give_way_may_finish_and_is_known_to_have_given_way() {
         assert_eq!(reason(&verdict(&leaving(over))), ("broken", Some(Preempted)));
     }
     assert_eq!(verdict(&leaving(told(with(running(is_ready()))))), InstanceState::Leaving, "by hand");
+}
+
+#[test]
+fn what_finalizers_hold_is_gone_once_its_machine_has_said_so() {
+    let held = |grace: i64| {
+        let mut pod = leaving(with(running(is_ready())));
+        pod.metadata.deletion_grace_period_seconds = Some(grace);
+        pod.metadata.finalizers = Some(vec!["a.example/b".to_owned()]);
+        pod
+    };
+    assert!(verdict::is_only_held(&held(0)));
+    assert!(!verdict::is_only_held(&held(1)), "it may still run");
+    let mut free = held(0);
+    free.metadata.finalizers = None;
+    assert!(!verdict::is_only_held(&free));
 }
 
 #[test]

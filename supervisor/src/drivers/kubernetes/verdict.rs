@@ -31,11 +31,22 @@ pub fn of(pod: &Pod, handover: Handover) -> InstanceState {
         (true, None) => return InstanceState::Leaving,
         (false, _) => {}
     }
-    if state.is_some_and(|state| state.running.is_some()) {
-        let is_told = handover == Handover::Secret || has_note(pod, names::TOLD_NOTE);
-        return if is_told { InstanceState::Running } else { InstanceState::Untold };
+    let runs = state.is_some_and(|state| state.running.is_some());
+    match (has_note(pod, names::TOLD_NOTE), runs) {
+        (true, true) => InstanceState::Running,
+        (false, true) => InstanceState::Untold,
+        // It does not begin without it.
+        (false, false) if handover == Handover::Secret => InstanceState::Untold,
+        (_, false) => waiting(pod, status, state),
     }
-    waiting(pod, status, state)
+}
+
+/// Whether nothing of it is left but what stands in the API, for as long as a finalizer of somebody else's holds that.
+pub fn is_only_held(pod: &Pod) -> bool {
+    let meta = &pod.metadata;
+    // Its machine has said that it is gone, or it was on none, or nobody asks that machine any more.
+    let would_be_gone = meta.deletion_timestamp.is_some() && meta.deletion_grace_period_seconds == Some(0);
+    would_be_gone && meta.finalizers.as_ref().is_some_and(|finalizers| !finalizers.is_empty())
 }
 
 /// Whether its machine does not answer: what a pod there does nobody knows, and nobody there removes it.
@@ -94,11 +105,12 @@ fn disruption(status: &PodStatus) -> Option<Cause> {
     let target = condition(status, "DisruptionTarget").filter(|target| target.status == "True")?;
     Some(match target.reason.as_deref()? {
         "PreemptionByScheduler" => Cause::new(Preempted, words::PREEMPTED),
-        "EvictionByEvictionAPI" => Cause::new(Preempted, words::DRAINED),
+        // A machine that is tainted answers; one that does not is known before.
+        "EvictionByEvictionAPI" | "DeletionByTaintManager" => Cause::new(Preempted, words::DRAINED),
         "TerminationByKubelet" => {
             Cause::new(Evicted, words::evicted(target.message.as_deref().unwrap_or_default()))
         }
-        "DeletionByTaintManager" | "DeletionByPodGC" => Cause::new(NodeLost, words::NODE_LOST),
+        "DeletionByPodGC" => Cause::new(NodeLost, words::NODE_LOST),
         _ => return None,
     })
 }

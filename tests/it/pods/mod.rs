@@ -1,12 +1,18 @@
 //! A cluster whose workers are pods: the real supervisor, an API server that is as strict as the real one, and workers that are
 //! processes which know nothing of that.
 
+mod faults;
+mod revoking;
+mod warm;
+
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use kubernetes_fake::{Pod, Server};
+use kubernetes_fake::{Pod, Server, Settings};
 use rustix::process::geteuid;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -25,10 +31,31 @@ const PODS: (&str, &str) = ("", "pods");
 /// For a pod, a worker and a run.
 const SLOWLY: Duration = Duration::from_secs(60);
 
+/// What runs of pods, by their names.
+type Lives = Arc<Mutex<HashMap<String, Life>>>;
+
+#[derive(Clone)]
+struct Life {
+    pod: Pod,
+    process: u32,
+    /// Why it has ended is said already.
+    is_told: Arc<AtomicBool>,
+}
+
+impl Life {
+    /// Its processes are gone, and this is all that its machine says.
+    fn end(&self, say: impl FnOnce(&Pod)) {
+        self.is_told.store(true, Ordering::SeqCst);
+        testing::process::signal(self.process, rustix::process::Signal::KILL);
+        say(&self.pod);
+    }
+}
+
 struct World {
     api: Server,
     cluster: Cluster,
     client: Client,
+    lives: Lives,
     /// Has the folders of the cluster.
     _start: Start,
     /// Has those of the pods.
@@ -36,13 +63,18 @@ struct World {
 }
 
 async fn world(variables: &[(&str, &str)]) -> World {
-    let api = Server::start().await;
+    world_with(Settings::default(), variables).await
+}
+
+async fn world_with(settings: Settings, variables: &[(&str, &str)]) -> World {
+    let api = Server::with(settings).await;
     api.namespace(NAMESPACE, json!({ "pod-security.kubernetes.io/enforce": "restricted" }));
     let folder = Arc::new(tempfile::tempdir().unwrap());
-    let (volumes, of_pod) = (folder.clone(), api.clone());
+    let lives = Lives::default();
+    let (volumes, of_pod, noted) = (folder.clone(), api.clone(), lives.clone());
     api.on_pod(move |pod| {
-        let (volumes, api) = (volumes.clone(), of_pod.clone());
-        async move { run(&api, &pod, volumes.path()).await }
+        let (volumes, api, lives) = (volumes.clone(), of_pod.clone(), noted.clone());
+        async move { run(&api, &pod, volumes.path(), &lives).await }
     });
     let config = folder.path().join("kubeconfig");
     std::fs::write(&config, api.kubeconfig(Some(&api.admin_token()), NAMESPACE)).unwrap();
@@ -55,11 +87,11 @@ async fn world(variables: &[(&str, &str)]) -> World {
     }
     let cluster = start.start_cluster();
     let client = Client::new(&cluster.url(), None);
-    World { api, cluster, client, _start: start, _folder: folder }
+    World { api, cluster, client, lives, _start: start, _folder: folder }
 }
 
 /// As a machine does: the worker's program, with the line from its standard input, in the folder of its claim.
-async fn run(api: &Server, pod: &Pod, volumes: &Path) {
+async fn run(api: &Server, pod: &Pod, volumes: &Path, lives: &Lives) {
     let files = files(api, pod, volumes);
     let mut child = tokio::process::Command::new(BINARY)
         .arg("worker")
@@ -89,8 +121,16 @@ async fn run(api: &Server, pod: &Pod, volumes: &Path) {
         }
     });
     let id = child.id().unwrap();
+    let is_told = Arc::<AtomicBool>::default();
+    let life = Life { pod: pod.clone(), process: id, is_told: is_told.clone() };
+    lives.lock().unwrap().insert(pod.name().to_owned(), life);
     tokio::select! {
-        status = child.wait() => return pod.exited(status.unwrap().code().unwrap_or(137)),
+        status = child.wait() => {
+            if !is_told.load(Ordering::SeqCst) {
+                pod.exited(status.unwrap().code().unwrap_or(137));
+            }
+            return;
+        }
         _ = pod.stopping() => testing::process::signal(id, rustix::process::Signal::TERM),
     }
     tokio::select! {
