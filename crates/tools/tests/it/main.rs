@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod bench;
+mod bounds;
 mod catalogue;
 mod cost;
 mod extensions;
