@@ -15,6 +15,7 @@ mod leftover;
 mod offspring;
 mod parity;
 mod patch;
+mod places;
 mod plain_files;
 mod planning;
 mod rough;
