@@ -24,6 +24,8 @@ use crate::{anthropic, chat, responses};
 pub(crate) const ANSWER_LIMIT: usize = 64 << 20;
 /// Most bytes of an error text; the rest is not read.
 const ERROR_LIMIT: usize = 64 << 10;
+/// How long an error text is waited for.
+const ERROR_PATIENCE: Duration = Duration::from_secs(5);
 
 /// The body of a request, in the dialect of its route.
 pub(crate) fn body(
@@ -83,13 +85,17 @@ pub(crate) async fn opened(transport: &dyn Transport, call: HttpCall) -> Result<
 
 async fn refusal(status: StatusCode, mut body: AnswerBody) -> Problem {
     let mut text = Vec::new();
-    while let Some(Ok(piece)) = body.next().await {
-        let room = ERROR_LIMIT.saturating_sub(text.len());
-        text.extend(piece.iter().take(room));
-        if text.len() >= ERROR_LIMIT {
-            break;
+    let reading = async {
+        while let Some(Ok(piece)) = body.next().await {
+            let room = ERROR_LIMIT.saturating_sub(text.len());
+            text.extend(piece.iter().take(room));
+            if text.len() >= ERROR_LIMIT {
+                break;
+            }
         }
-    }
+    };
+    // What has come by then says enough.
+    let _ = tokio::time::timeout(ERROR_PATIENCE, reading).await;
     Problem::status(status.as_u16(), &text)
 }
 

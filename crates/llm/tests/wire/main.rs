@@ -8,6 +8,7 @@ mod cuts;
 mod endings;
 mod failures;
 mod fake;
+mod hostile;
 mod images;
 mod openai;
 mod probing;

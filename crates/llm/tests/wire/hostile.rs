@@ -1,0 +1,134 @@
+//! Servers that send whatever costs most: an answer is read in little time and room, and what is whole of it counts.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use manyhands_llm::Client;
+use serde_json::{Value, json};
+use types::agent::LlmConfig;
+use types::content::joined_text;
+use types::model::{Completion, ModelFailure, ModelRequest};
+
+use super::cuts::Wire;
+use super::fake::{FakeModel, Heard, Turn, ask, ask_streamed, chat, user};
+
+const CHAT: &str = "openai/x";
+const STREAM: &str = "text/event-stream";
+
+async fn read(pieces: impl IntoIterator<Item = Bytes>) -> Result<Completion, ModelFailure> {
+    let llm = LlmConfig {
+        model: CHAT.to_owned(),
+        base_url: Some("http://127.0.0.1:9/v1".to_owned()),
+        num_retries: 1,
+        stream: true,
+        ..LlmConfig::default()
+    };
+    let request = ModelRequest::new(vec![user("go")], Vec::new());
+    let client = Client::new(Arc::new(Wire(pieces.into_iter().collect())));
+    client.complete(&llm, "s", &request, Some(&Heard::default())).await
+}
+
+/// What one attempt makes of it.
+async fn streamed(llm: LlmConfig) -> Result<Completion, ModelFailure> {
+    ask_streamed(&LlmConfig { num_retries: 1, ..llm }, vec![user("go")], &Heard::default()).await
+}
+
+/// The most that this process has held, in MiB.
+fn most_held() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
+}
+
+fn hi() -> String {
+    let piece = json!({"choices": [{"delta": {"content": "hi"}, "finish_reason": "stop"}]});
+    format!("data: {piece}\n\ndata: [DONE]\n\n")
+}
+
+#[tokio::test]
+async fn a_list_of_zeros_is_not_made_into_values() {
+    let before = most_held();
+    let zeros = format!("{{\"choices\":[{}0]}}", "0,".repeat(8 << 20));
+    assert_eq!(read([Bytes::from(zeros.clone())]).await.unwrap_err().code, "APIError");
+    assert!(read([Bytes::from(format!("data: {}\n\n", &zeros[..12 << 20]))]).await.is_err());
+    assert!(most_held() < before + 250, "{} MiB", most_held() - before);
+    // A text that is as long is one value.
+    let long = json!({"choices": [{"message": {"content": "a line\n".repeat(1 << 20)}}]}).to_string();
+    assert!(read([Bytes::from(long)]).await.is_ok());
+}
+
+#[tokio::test]
+async fn of_many_small_events_only_a_few_are_held_at_once() {
+    let before = most_held();
+    let bomb = format!("{}{}", "data:1\n\n".repeat(2 << 20), hi());
+    assert!(read([Bytes::from(bomb)]).await.is_ok());
+    assert!(most_held() < before + 100, "{} MiB", most_held() - before);
+}
+
+#[tokio::test]
+async fn blanks_before_an_answer_cost_no_time() {
+    let blanks = Bytes::from(" \n".repeat(2 << 10));
+    let begun = Instant::now();
+    let pieces = std::iter::repeat_n(blanks, 4 << 10).chain([Bytes::from(hi())]);
+    assert_eq!(joined_text(&read(pieces).await.unwrap().message.content), "hi");
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn arguments_in_a_hundred_thousand_pieces_are_put_together_in_time() {
+    let piece = |arguments: &str, end: Value| {
+        let call = json!({"index": 0, "id": "1", "function": {"name": "terminal", "arguments": arguments}});
+        format!("data: {}\n\n", json!({"choices": [{"delta": {"tool_calls": [call]}, "finish_reason": end}]}))
+    };
+    let begun = Instant::now();
+    let body = [
+        piece("{\"command\": \"", Value::Null),
+        piece("{}", Value::Null).repeat(100_000),
+        piece("\"}", json!("tool_calls")),
+    ];
+    let answer = read([Bytes::from(body.concat())]).await.unwrap();
+    assert_eq!(answer.message.tool_calls[0].arguments.len(), 15 + 200_000);
+    assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn a_mark_that_is_cut_is_still_one() {
+    let body = format!("\u{feff}{}", hi());
+    for cut in [1, 2, 3] {
+        let pieces = [&body.as_bytes()[..cut], &body.as_bytes()[cut..]];
+        let answer = read(pieces.map(Bytes::copy_from_slice)).await;
+        assert_eq!(answer.map(|answer| joined_text(&answer.message.content)), Ok("hi".to_owned()), "{cut}");
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_that_never_ends_is_understood_all_the_same() {
+    let events = [json!({"error": {"message": "Slow down.", "code": "rate_limit"}})];
+    let fake = FakeModel::start([Turn::events(&events).status(429).then_silence()]).await;
+    let begun = Instant::now();
+    let failure = streamed(fake.llm(CHAT)).await.unwrap_err();
+    assert_eq!(failure.code, "LLMRateLimitError");
+    assert!(failure.detail.contains("Slow down"), "{}", failure.detail);
+    assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn a_plain_answer_is_whole_although_its_connection_breaks() {
+    let whole = Turn::raw("application/json", chat(json!({"content": "hi"})).to_string()).cut();
+    let half = Turn::raw("application/json", "{\"choices\": [{\"message\": {\"content\": \"h").cut();
+    let fake = FakeModel::start([half, whole]).await;
+    let llm = LlmConfig { num_retries: 2, ..fake.llm(CHAT) };
+    assert_eq!(joined_text(&ask(&llm, vec![user("go")]).await.unwrap().message.content), "hi");
+    assert_eq!(fake.asked().len(), 2);
+}
+
+#[tokio::test]
+async fn an_answer_that_is_said_to_be_packed_and_is_not_is_read() {
+    for named in ["br", "gzip", "deflate", "zstd"] {
+        let turn = Turn::raw(STREAM, hi()).header("content-encoding", named);
+        let fake = FakeModel::start([turn]).await;
+        let answer = streamed(fake.llm(CHAT)).await.unwrap_or_else(|failure| panic!("{named}: {failure:?}"));
+        assert_eq!(joined_text(&answer.message.content), "hi");
+    }
+}
