@@ -14,6 +14,7 @@ use super::cuts::Wire;
 use super::fake::{FakeModel, Heard, Turn, ask, ask_streamed, chat, user};
 
 const CHAT: &str = "openai/x";
+const ANTHROPIC: &str = "anthropic/claude-sonnet-4-5";
 const STREAM: &str = "text/event-stream";
 
 async fn read(pieces: impl IntoIterator<Item = Bytes>) -> Result<Completion, ModelFailure> {
@@ -121,6 +122,103 @@ async fn a_plain_answer_is_whole_although_its_connection_breaks() {
     let llm = LlmConfig { num_retries: 2, ..fake.llm(CHAT) };
     assert_eq!(joined_text(&ask(&llm, vec![user("go")]).await.unwrap().message.content), "hi");
     assert_eq!(fake.asked().len(), 2);
+}
+
+#[tokio::test]
+async fn what_is_said_in_the_place_of_an_answer_is_told() {
+    for body in [
+        json!({"object": "error", "message": "This model's maximum context length is 4096 tokens.", "code": 400}),
+        json!({"detail": "This model's maximum context length is 4096 tokens.", "status": 400}),
+        json!({"choices": null, "base_resp": {"status_code": 400, "status_msg": "context window exceeds limit"}}),
+    ] {
+        for turn in [Turn::ok(&body), Turn::events([&body]), Turn::events([&body, &json!("[DONE]")])] {
+            let fake = FakeModel::start([turn]).await;
+            let failure = streamed(fake.llm(CHAT)).await.unwrap_err();
+            assert_eq!(failure.code, "LLMContextWindowExceedError", "{body}: {}", failure.detail);
+        }
+        let fake = FakeModel::start([Turn::ok(&body)]).await;
+        assert_eq!(streamed(fake.llm(ANTHROPIC)).await.unwrap_err().code, "LLMContextWindowExceedError");
+    }
+}
+
+#[tokio::test]
+async fn an_error_that_says_nothing_is_none() {
+    for none in [json!({}), json!(""), json!(false), json!([])] {
+        let content = json!([{"type": "text", "text": "hi"}]);
+        let answers = [
+            (ANTHROPIC, "auto", json!({"content": content, "error": none, "stop_reason": "end_turn"})),
+            (CHAT, "auto", json!({"choices": [{"message": {"content": "hi"}}], "error": none})),
+            (CHAT, "responses", json!({"output": [{"type": "message", "content": content}], "error": none})),
+        ];
+        for (model, api_mode, answer) in answers {
+            let fake = FakeModel::start([Turn::ok(&answer)]).await;
+            let llm = LlmConfig { api_mode: api_mode.to_owned(), ..fake.llm(model) };
+            let answer = streamed(llm).await.unwrap();
+            assert_eq!(joined_text(&answer.message.content), "hi", "{model} {api_mode} {none}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn counts_of_any_form_are_read_and_none_is_beyond_belief() {
+    for (usage, prompt) in [
+        (json!({"prompt_tokens": "12", "completion_tokens": 3.0}), 12),
+        (json!({"prompt_tokens": 12.0, "completion_tokens": "3"}), 12),
+        (json!({"prompt_tokens": -12, "completion_tokens": 3}), 0),
+        (json!({"prompt_tokens": u64::MAX, "completion_tokens": 3, "cost": 1e300}), 0),
+        (json!({"prompt_tokens": 1e300, "completion_tokens": 3}), 0),
+    ] {
+        let usages = [usage.clone(), json!({"prompt_tokens": 0, "completion_tokens": 0})];
+        let [first, last] = usages.map(|usage| json!({"choices": [], "usage": usage}));
+        let end = json!({"choices": [{"delta": {"content": "hi"}, "finish_reason": "stop"}]});
+        let fake = FakeModel::start([Turn::events([&end, &first, &last, &json!("[DONE]")])]).await;
+        let answer = streamed(fake.llm(CHAT)).await.unwrap();
+        let tokens = (answer.tokens.prompt_tokens, answer.tokens.completion_tokens);
+        assert_eq!(tokens, (prompt, 3), "{usage}");
+        assert!(answer.cost < 1e6, "{}", answer.cost);
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_is_called_over_within_a_call_is_cut() {
+    let call =
+        json!({"index": 0, "id": "1", "function": {"name": "terminal", "arguments": "{\"command\": \"rm"}});
+    let piece = json!({"choices": [{"delta": {"tool_calls": [call]}}]});
+    let fake = FakeModel::start([Turn::events([&piece, &json!("[DONE]")])]).await;
+    assert_eq!(streamed(fake.llm(CHAT)).await.unwrap_err().code, "LLMServiceUnavailableError");
+}
+
+#[tokio::test]
+async fn items_are_told_apart_whatever_their_ids() {
+    let event = |kind: &str, key: &str, value: Value, id: Value, index: u64| json!({"type": format!("response.{kind}"), key: value, "item_id": id, "output_index": index});
+    let call = |id: &str, call: &str, arguments: &str| json!({"type": "function_call", "id": id, "call_id": call, "name": "terminal", "arguments": arguments});
+    let text =
+        |id: &str| json!({"type": "message", "id": id, "content": [{"type": "output_text", "text": "hi"}]});
+    let begun = |id: &str| json!({"type": "message", "id": id, "content": []});
+    let done = json!({"type": "response.completed", "response": {"id": "r", "output": []}});
+    for [one, two, three] in [["a", "a", "a"], ["", "", ""], ["a", "b", "c"]] {
+        let events = [
+            event("output_item.added", "item", begun(one), Value::Null, 0),
+            event("output_text.delta", "delta", json!("hi"), json!(two), 0),
+            event("output_item.done", "item", text(three), Value::Null, 0),
+            event("output_item.added", "item", call(&format!("{one}1"), "1", ""), Value::Null, 1),
+            event("output_item.added", "item", call(&format!("{one}2"), "2", ""), Value::Null, 2),
+            event("function_call_arguments.delta", "delta", json!("{\"a\":1}"), json!(format!("{two}1")), 1),
+            event("function_call_arguments.delta", "delta", json!("{\"a\":2}"), json!(format!("{two}2")), 2),
+            done.clone(),
+        ];
+        let fake = FakeModel::start([Turn::events(&events)]).await;
+        let llm = LlmConfig { api_mode: "responses".to_owned(), ..fake.llm(CHAT) };
+        let answer = streamed(llm).await.unwrap();
+        assert_eq!(joined_text(&answer.message.content), "hi", "{one:?}");
+        let calls: Vec<_> = answer
+            .message
+            .tool_calls
+            .iter()
+            .map(|call| (call.id.as_str(), call.arguments.as_str()))
+            .collect();
+        assert_eq!(calls, [("1", "{\"a\":1}"), ("2", "{\"a\":2}")], "{one:?}");
+    }
 }
 
 #[tokio::test]
