@@ -43,6 +43,7 @@ pub(crate) fn body(
 ) -> serde_json::Result<Vec<u8>> {
     let history = shape(&request.messages, Form::of(&plan.route.model));
     let images = Images::of(&history, plan.traits.vision.then(|| Limits::of(&plan.route.model)));
+    let is_claude = plan.route.model.to_ascii_lowercase().contains("claude");
     let cache_markers = plan.traits.cache_markers && !tweaks.without_cache_markers;
     let tools = request.tools.iter().map(|tool| WireTool {
         name: &tool.name,
@@ -53,7 +54,7 @@ pub(crate) fn body(
     serde_json::to_vec(&Body {
         model: &plan.route.model,
         system: message::system(&history, cache_markers),
-        messages: message::messages(&history, &images, cache_markers),
+        messages: message::messages(&history, &images, cache_markers, is_claude),
         tools: tools.collect(),
         stream: plan.stream,
         options: options(llm, &plan.traits, history.may_think(), tweaks.temperature(llm)),
