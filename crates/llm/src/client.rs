@@ -65,10 +65,8 @@ impl Client {
     ) -> Result<Completion, ModelFailure> {
         let redactor = Redactor::of(llm);
         let sink = stream.filter(|_| llm.stream);
-        let failed = |problem: Problem, label: &str| {
-            let failure = problem.into_failure(label);
-            ModelFailure { detail: redactor.clean(failure.detail), ..failure }
-        };
+        let failed =
+            |problem: Problem, label: &str| problem.cleaned(|text| redactor.clean(text)).into_failure(label);
         let plan =
             Plan::new(llm, session, sink.is_some()).map_err(|problem| failed(problem, "The model server"))?;
         let label = plan.route.label.as_str();
