@@ -11,7 +11,7 @@ use types::stats::TokenUsage;
 
 use crate::answer::Answer;
 use crate::cost;
-use crate::exchange::{self, attempt};
+use crate::exchange::{self, attempt, tools_in_words};
 use crate::ladder::Ladder;
 use crate::plan::Plan;
 use crate::problem::Problem;
@@ -19,6 +19,7 @@ use crate::quirks::Quirks;
 use crate::redact::Redactor;
 use crate::retry::{LONGEST_DEMAND, attempts, wait};
 use crate::stream::{Announcer, StreamSink};
+use crate::text_tools::with_calls;
 use crate::transport::Transport;
 
 /// No attempt begins later than this after the first one.
@@ -84,6 +85,8 @@ impl Client {
             let problem = match result {
                 Ok((answer, headers)) => {
                     out.succeed();
+                    let in_words = tools_in_words(llm, &ladder.adjustments);
+                    let answer = if in_words { with_calls(answer, &request.tools) } else { answer };
                     if let Some(learned) = ladder.learned() {
                         self.quirks.learn(&plan.route, learned);
                     }

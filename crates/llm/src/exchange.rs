@@ -14,9 +14,10 @@ use crate::plan::{Plan, Tweaks};
 use crate::problem::Problem;
 use crate::provider::Dialect;
 use crate::reading::{self, Patience};
-use crate::refusal::{Adjustments, adjusted};
+use crate::refusal::{Adjustment, Adjustments, adjusted};
 use crate::retry::{limit, retry_after};
 use crate::stream::Announcer;
+use crate::text_tools::without_tools;
 use crate::transport::{AnswerBody, HttpAnswer, HttpCall, Transport};
 use crate::{anthropic, chat, responses};
 
@@ -27,6 +28,11 @@ const ERROR_LIMIT: usize = 64 << 10;
 /// How long an error text is waited for.
 const ERROR_PATIENCE: Duration = Duration::from_secs(5);
 
+/// Whether tools are told of in words: the user wants it so, or the server takes no others.
+pub(crate) fn tools_in_words(llm: &LlmConfig, adjustments: &Adjustments) -> bool {
+    !llm.native_tool_calling || adjustments.contains(&Adjustment::ToolsInWords)
+}
+
 /// The body of a request, in the dialect of its route.
 pub(crate) fn body(
     llm: &LlmConfig,
@@ -35,6 +41,9 @@ pub(crate) fn body(
     tweaks: Tweaks,
     adjustments: &Adjustments,
 ) -> Result<Bytes, Problem> {
+    let in_words = tools_in_words(llm, adjustments).then(|| without_tools(request));
+    let request = in_words.as_ref().unwrap_or(request);
+    let tweaks = Tweaks { tools_in_words: in_words.is_some(), ..tweaks };
     let written = match plan.route.dialect {
         Dialect::Chat => chat::body(llm, plan, request, tweaks),
         Dialect::Responses => responses::body(llm, plan, request, tweaks),

@@ -179,7 +179,7 @@ pub(crate) fn image_urls(content: &Content) -> impl Iterator<Item = &str> {
 }
 
 /// Keeps both ends of a text that is too long.
-fn cut(text: &str) -> Cow<'_, str> {
+pub(crate) fn cut(text: &str) -> Cow<'_, str> {
     if text.len() <= TOOL_TEXT_LIMIT || text.chars().count() <= TOOL_TEXT_LIMIT {
         return Cow::Borrowed(text);
     }

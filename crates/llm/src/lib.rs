@@ -5,6 +5,7 @@
 //! - `provider`, `route`: where a model name leads and with which headers
 //! - `catalog`, `traits`: what is known about a model
 //! - `history`, `call_ids`, `written`: the provider-neutral shape of the messages
+//! - `text_tools`: calls of tools as words, where there is no other form for them
 //! - `chat`, `responses`, `anthropic`: the dialects, requests and answers
 //! - `sse`, `events`, `reading`, `unpack`, `exchange`: one attempt on the wire; `ending`: how an answer ended; `json`: as
 //!   servers write it
@@ -46,6 +47,7 @@ mod retry;
 mod route;
 mod sse;
 mod stream;
+mod text_tools;
 mod traits;
 mod transport;
 mod unpack;

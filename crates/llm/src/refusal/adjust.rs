@@ -16,6 +16,8 @@ pub(crate) enum Adjustment {
     OutputBeside(u64),
     /// Content is one text and no list.
     TextContent,
+    /// Tools are told of in words, and so are their calls: the request is written anew.
+    ToolsInWords,
     /// What the system says, the user says first.
     NoSystem,
     /// Images become words: the model sees none.
@@ -88,6 +90,7 @@ impl Adjustment {
             Self::TextContent => messages(body).for_each(|message| {
                 message.get_mut("content").into_iter().for_each(as_text);
             }),
+            Self::ToolsInWords => drop(body.shift_remove("tools")),
             Self::NoSystem => without_system(body),
             Self::NoThinking => {
                 body.shift_remove("thinking");

@@ -28,11 +28,23 @@ const OPTIONAL: &[(&str, &[&str])] = &[
     ("strict", &[]),
     ("name", &[]),
     ("detail", &[]),
+    ("stop", &[]),
+    ("stop_sequences", &[]),
     ("stream", &["streaming"]),
 ];
 /// Too usual as words: they count only within the path of a message, a tool, or as the parameter named in its field.
-const USUAL: &[&str] =
-    &["name", "detail", "strict", "store", "stream", "seed", "reasoning", "thinking", "output_config"];
+const USUAL: &[&str] = &[
+    "name",
+    "detail",
+    "strict",
+    "store",
+    "stop",
+    "stream",
+    "seed",
+    "reasoning",
+    "thinking",
+    "output_config",
+];
 /// What is said of a parameter that is not taken.
 const REFUSED: &[&str] = &[
     "unsupported",
@@ -120,6 +132,9 @@ fn named(status: u16, evidence: &str, body: &Value) -> Option<Adjustment> {
     }
     if words::NO_SYSTEM.are_in(&text) && body.get("messages").is_some() {
         return Some(Adjustment::NoSystem);
+    }
+    if words::NO_TOOLS.are_in(&text) && body.get("tools").is_some() {
+        return Some(Adjustment::ToolsInWords);
     }
     if words::TEXT_CONTENT.are_in(&text) {
         return Some(Adjustment::TextContent);

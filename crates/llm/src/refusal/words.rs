@@ -15,6 +15,8 @@ pub(crate) const NO_IMAGES: Words = Words(include_str!("words/no_images.txt"));
 pub(crate) const BAD_IMAGE: Words = Words(include_str!("words/bad_image.txt"));
 /// Content is taken as one text alone.
 pub(crate) const TEXT_CONTENT: Words = Words(include_str!("words/text_content.txt"));
+/// There is no form for tools.
+pub(crate) const NO_TOOLS: Words = Words(include_str!("words/no_tools.txt"));
 /// There is no role for the system.
 pub(crate) const NO_SYSTEM: Words = Words(include_str!("words/no_system.txt"));
 /// The thoughts of a history are not those that this request must have.
@@ -158,6 +160,7 @@ mod tests {
             BAD_IMAGE,
             TEXT_CONTENT,
             NO_SYSTEM,
+            NO_TOOLS,
             THINKING,
         ] {
             for line in words.0.lines().filter(|line| !line.starts_with('#')) {

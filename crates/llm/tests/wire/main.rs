@@ -18,4 +18,5 @@ mod retries;
 mod secrets;
 mod streams;
 mod taken;
+mod text_tools;
 mod wild;
