@@ -9,8 +9,9 @@ use types::agent::LlmConfig;
 use types::model::{Completion, ModelFailure, ModelRequest};
 use types::stats::TokenUsage;
 
-use crate::answer::Answer;
+use crate::answer::{Answer, Tokens};
 use crate::cost;
+use crate::estimate;
 use crate::exchange::{self, attempt, tools_in_words};
 use crate::ladder::Ladder;
 use crate::plan::Plan;
@@ -90,6 +91,7 @@ impl Client {
                     if let Some(learned) = ladder.learned() {
                         self.quirks.learn(&plan.route, learned);
                     }
+                    let answer = counted(answer, request);
                     return Ok(completion(llm, &plan, answer, &headers, started.elapsed()));
                 }
                 Err(problem) => problem,
@@ -115,6 +117,18 @@ impl Client {
             number += 1;
         }
     }
+}
+
+/// With an estimate where the provider does not say what the call has used: whoever condenses at so many tokens would never do it.
+fn counted(mut answer: Answer, request: &ModelRequest) -> Answer {
+    if answer.tokens == Tokens::default() {
+        answer.tokens = Tokens {
+            prompt: estimate::of_request(request),
+            completion: estimate::of_answer(&answer),
+            ..Tokens::default()
+        };
+    }
+    answer
 }
 
 fn completion(

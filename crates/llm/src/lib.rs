@@ -12,6 +12,7 @@
 //! - `brokered`: sending through a broker that holds the keys; `destination`, `meter`, `counts`: the broker's side of it
 //! - `client`, `retry`, `problem`: attempts, waits, and what an error means
 //! - `refusal`, `ladder`, `quirks`: what a refusal says, what is left out next, and what is remembered of it
+//! - `estimate`: tokens that nobody has counted
 //! - `probe`: whether a model answers at all
 
 mod answer;
@@ -26,6 +27,7 @@ mod counts;
 mod destination;
 mod direct;
 mod ending;
+mod estimate;
 mod events;
 mod exchange;
 mod history;

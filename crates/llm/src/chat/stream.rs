@@ -23,7 +23,7 @@ pub(crate) struct Assembly {
     calls: Calls,
     had_choice: bool,
     /// What was said where no answer came.
-    instead: Option<Problem>,
+    instead: Option<Box<Problem>>,
     /// The end, in the words of a choice.
     end: Option<Reason>,
     /// Nothing more is to come.
@@ -50,7 +50,7 @@ impl Assembly {
             }
         }
         if !self.had_choice {
-            self.instead = said_instead(&chunk).or(self.instead.take());
+            self.instead = said_instead(&chunk).map(Box::new).or(self.instead.take());
         }
         for choice in choices(&chunk) {
             self.had_choice = true;
@@ -65,7 +65,7 @@ impl Assembly {
     /// The answer, once the stream is over. A stream that ended too early is an error.
     pub(crate) fn finish(mut self) -> Result<Answer, Problem> {
         if let Some(problem) = self.instead.filter(|_| !self.had_choice) {
-            return Err(problem);
+            return Err(*problem);
         }
         // Relays say that all is over also where their provider broke off.
         if self.end.is_none() && (!self.over || self.calls.are_cut()) {

@@ -6,6 +6,7 @@ mod anthropic;
 mod bodies;
 mod cuts;
 mod endings;
+mod estimates;
 mod failures;
 mod fake;
 mod hostile;
