@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
+use http::header::LOCATION;
 use http::{HeaderMap, StatusCode};
 use jiff::Timestamp;
 use types::agent::LlmConfig;
@@ -87,6 +88,9 @@ pub(crate) async fn opened(transport: &dyn Transport, call: HttpCall) -> Result<
     let answer = transport.send(call).await.map_err(|error| Problem::transport(&error))?;
     if answer.status.is_success() {
         return Ok(answer);
+    }
+    if answer.status.is_redirection() {
+        return Err(Problem::elsewhere(answer.status.as_u16(), answer.headers.get(LOCATION)));
     }
     let asked = retry_after(&answer.headers, Timestamp::now());
     Err(refusal(answer.status, answer.body).await.retry_after(asked))

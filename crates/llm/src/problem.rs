@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use http::HeaderValue;
+use reqwest::Url;
 use serde_json::Value;
 use types::classify::is_used_up;
 use types::model::{FailureKind, ModelFailure};
@@ -68,6 +70,15 @@ impl Problem {
             if said.is_empty() { format!("answered {status}") } else { format!("answered {status}: {said}") };
         let retry_after = refusal::asked_wait(&evidence);
         Self { evidence, retry_after, ..Self::new(Cause::Status(status), message) }
+    }
+
+    /// Nobody is followed there: a key would go along.
+    pub(crate) fn elsewhere(status: u16, to: Option<&HeaderValue>) -> Self {
+        let to = to.and_then(|to| Url::parse(to.to_str().ok()?).ok());
+        let to = to.and_then(|to| Some(format!("{}://{}{}", to.scheme(), to.host_str()?, to.path())));
+        let to =
+            to.map(|to| format!(": it sends callers to {to}; the base_url must be where the answers are"));
+        Self::new(Cause::Status(status), format!("answered {status}{}", to.unwrap_or_default()))
     }
 
     /// An error object inside an answer that began well.
@@ -155,7 +166,12 @@ impl Problem {
     pub(crate) fn is_unreadable_call(&self) -> bool {
         matches!(self.cause, Cause::Status(_))
             && words::UNREADABLE_CALL.are_in(&self.evidence)
-            && !words::BROKEN_HISTORY.are_in(&self.evidence)
+            && (self.shows_what_was_written() || !words::BROKEN_HISTORY.are_in(&self.evidence))
+    }
+
+    /// It is about what the model has written just now: the same words are said of calls in a history.
+    fn shows_what_was_written(&self) -> bool {
+        ["tool_use_failed", "failed_generation"].iter().any(|word| self.evidence.contains(word))
     }
 
     /// What may be changed in the request so that it is taken. `body` is what was sent.

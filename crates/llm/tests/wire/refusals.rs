@@ -100,7 +100,11 @@ async fn a_call_that_the_provider_itself_cannot_read_is_made_again_warmer() {
     let reason = Turn::ok(
         &json!({"choices": [{"message": {"content": ""}, "finish_reason": "MALFORMED_FUNCTION_CALL"}]}),
     );
-    for first in [plain, within, reason] {
+    let mut other = error.clone();
+    // As llama.cpp says it of a call in the history.
+    other["message"] = json!("Failed to parse tool call arguments as JSON");
+    let other = Turn::json(400, &json!({ "error": other }));
+    for first in [plain, within, reason, other] {
         let fake = FakeModel::start([first, hi()]).await;
         let llm = LlmConfig { temperature: Some(0.0), ..fake.llm("groq/llama") };
         let answer = ask(&llm, vec![user("go")]).await.unwrap();
@@ -208,4 +212,18 @@ async fn a_page_that_asks_for_a_login_is_not_our_key() {
     let fake = FakeModel::start([Turn::raw("text/html", "<title>Proxy login</title>").status(401)]).await;
     let failure = ask(&fake.llm(CHAT), vec![user("go")]).await.unwrap_err();
     assert!(failure.detail.contains("answered 401: Proxy login"), "{}", failure.detail);
+}
+
+#[tokio::test]
+async fn a_server_that_has_moved_is_not_followed_and_its_new_place_is_told() {
+    let moved =
+        Turn::json(308, &json!({})).header("location", "https://user:secret@new.example/v1/chat?key=secret");
+    let fake = FakeModel::start([moved, hi()]).await;
+    let failure = ask(&fake.llm(CHAT), vec![user("go")]).await.unwrap_err();
+    assert!(
+        failure.detail.contains("answered 308: it sends callers to https://new.example/v1/chat;"),
+        "{}",
+        failure.detail
+    );
+    assert!(!failure.detail.contains("secret") && fake.asked().len() == 1, "{}", failure.detail);
 }
