@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
+use super::schemas;
+
 /// What is changed in a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Adjustment {
@@ -16,6 +18,8 @@ pub(crate) enum Adjustment {
     OutputBeside(u64),
     /// Content is one text and no list.
     TextContent,
+    /// Schemas of tools as simple as everybody takes them.
+    PlainSchemas,
     /// Tools are told of in words, and so are their calls: the request is written anew.
     ToolsInWords,
     /// What the system says, the user says first.
@@ -90,6 +94,7 @@ impl Adjustment {
             Self::TextContent => messages(body).for_each(|message| {
                 message.get_mut("content").into_iter().for_each(as_text);
             }),
+            Self::PlainSchemas => schemas::plain(body),
             Self::ToolsInWords => drop(body.shift_remove("tools")),
             Self::NoSystem => without_system(body),
             Self::NoThinking => {

@@ -5,6 +5,7 @@ mod echo;
 mod hints;
 mod limit;
 mod parameter;
+mod schemas;
 pub(crate) mod words;
 
 pub(crate) use adjust::{Adjustment, Adjustments, adjusted};

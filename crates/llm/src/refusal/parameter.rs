@@ -133,6 +133,9 @@ fn named(status: u16, evidence: &str, body: &Value) -> Option<Adjustment> {
     if words::NO_SYSTEM.are_in(&text) && body.get("messages").is_some() {
         return Some(Adjustment::NoSystem);
     }
+    if words::BAD_SCHEMA.are_in(&text) && Adjustment::PlainSchemas.changes(body) {
+        return Some(Adjustment::PlainSchemas);
+    }
     if words::NO_TOOLS.are_in(&text) && body.get("tools").is_some() {
         return Some(Adjustment::ToolsInWords);
     }

@@ -15,6 +15,8 @@ pub(crate) const NO_IMAGES: Words = Words(include_str!("words/no_images.txt"));
 pub(crate) const BAD_IMAGE: Words = Words(include_str!("words/bad_image.txt"));
 /// Content is taken as one text alone.
 pub(crate) const TEXT_CONTENT: Words = Words(include_str!("words/text_content.txt"));
+/// The schema of a tool has what the server does not know.
+pub(crate) const BAD_SCHEMA: Words = Words(include_str!("words/bad_schema.txt"));
 /// There is no form for tools.
 pub(crate) const NO_TOOLS: Words = Words(include_str!("words/no_tools.txt"));
 /// There is no role for the system.
@@ -159,6 +161,7 @@ mod tests {
             NO_IMAGES,
             BAD_IMAGE,
             TEXT_CONTENT,
+            BAD_SCHEMA,
             NO_SYSTEM,
             NO_TOOLS,
             THINKING,

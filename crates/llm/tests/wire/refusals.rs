@@ -215,6 +215,37 @@ async fn a_page_that_asks_for_a_login_is_not_our_key() {
 }
 
 #[tokio::test]
+async fn a_server_that_does_not_know_a_schema_gets_a_simpler_one() {
+    let rich = json!({"type": "object", "additionalProperties": false, "properties": {"command": {"anyOf": [{"type": "string"}, {"type": "null"}]}}});
+    let plain = json!({"type": "object", "properties": {"command": {"type": "string"}}});
+    for (model, at) in [(CHAT, "/tools/0/function/parameters"), (ANTHROPIC, "/tools/0/input_schema")] {
+        for words in [
+            "Invalid JSON payload received. Unknown name \"additionalProperties\" at 'tools[0].function_declarations[0].parameters': Cannot find field.",
+            "Invalid schema for function 'terminal': In context=('properties', 'command'), 'anyOf' is not permitted.",
+            "tools.0.custom.input_schema: JSON schema is invalid. It must match JSON Schema draft 2020-12",
+        ] {
+            let said = if model == CHAT {
+                hi()
+            } else {
+                Turn::ok(&messages(json!([{"type": "text", "text": "hi"}])))
+            };
+            let fake = FakeModel::start([refused(words), said.clone(), said]).await;
+            let mut known = tool();
+            known.parameters = rich.clone();
+            let (client, llm) = (client(), LlmConfig { num_retries: 1, ..fake.llm(model) });
+            let request = ModelRequest::new(vec![user("go")], vec![known]);
+            for _ in 0..2 {
+                let answer = client.complete(&llm, SESSION, &request, None).await;
+                answer.unwrap_or_else(|failure| panic!("{words}: {failure:?}"));
+            }
+            let sent: Vec<_> =
+                fake.asked().iter().map(|asked| asked.body.pointer(at).unwrap().clone()).collect();
+            assert_eq!(sent, [rich.clone(), plain.clone(), plain.clone()], "{model} {words}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_server_that_has_moved_is_not_followed_and_its_new_place_is_told() {
     let moved =
         Turn::json(308, &json!({})).header("location", "https://user:secret@new.example/v1/chat?key=secret");
