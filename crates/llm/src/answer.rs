@@ -1,12 +1,13 @@
 //! A finished answer, before cost and time are known.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use types::content::{Content, Message, Role, ToolCall};
 use types::model::Ending;
 use types::stats::TokenUsage;
 use uuid::Uuid;
 
 use crate::json::without_halves;
+use crate::problem::Problem;
 
 /// What a provider reports of one call. `prompt` includes what was read from and written to the cache.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -33,6 +34,41 @@ impl Tokens {
             ..TokenUsage::default()
         }
     }
+}
+
+/// More tokens than any call has.
+const MOST_TOKENS: u64 = 1_000_000_000;
+
+/// A count, also as a fraction or as a text. What no call can have is none.
+pub(crate) fn count(value: &Value) -> Option<u64> {
+    let count = match value {
+        Value::String(text) => text.trim().parse().ok()?,
+        number => number.as_f64()?,
+    };
+    (0.0..=MOST_TOKENS as f64).contains(&count).then_some(count as u64)
+}
+
+/// The error that an answer tells of beside what it holds, or in its place.
+pub(crate) fn error_of(value: &Value) -> Option<&Value> {
+    value.get("error").filter(|error| match error {
+        Value::Null | Value::Bool(false) => false,
+        Value::String(text) => !text.is_empty(),
+        Value::Object(fields) => !fields.is_empty(),
+        Value::Array(items) => !items.is_empty(),
+        Value::Bool(true) | Value::Number(_) => true,
+    })
+}
+
+/// What an answer says that holds nothing, in whatever words.
+pub(crate) fn said_instead(reply: &Value) -> Option<Problem> {
+    let status = reply.pointer("/base_resp/status_msg");
+    let words = ["message", "msg", "detail"].iter().find_map(|key| reply.get(key));
+    let message = status.or(words).and_then(Value::as_str).filter(|words| !words.is_empty())?;
+    let code = ["/code", "/base_resp/status_code", "/status"].iter().find_map(|path| reply.pointer(path));
+    Some(Problem::in_body(&match code {
+        Some(code) => json!({"message": message, "code": code}),
+        None => json!({"message": message}),
+    }))
 }
 
 #[derive(Clone, Debug, Default)]

@@ -9,9 +9,10 @@ use types::agent::LlmConfig;
 use types::model::{Completion, ModelFailure, ModelRequest};
 use types::stats::TokenUsage;
 
-use crate::answer::Answer;
+use crate::answer::{Answer, Tokens};
 use crate::cost;
-use crate::exchange::{self, attempt};
+use crate::estimate;
+use crate::exchange::{self, attempt, tools_in_words};
 use crate::ladder::Ladder;
 use crate::plan::Plan;
 use crate::problem::Problem;
@@ -19,6 +20,7 @@ use crate::quirks::Quirks;
 use crate::redact::Redactor;
 use crate::retry::{LONGEST_DEMAND, attempts, wait};
 use crate::stream::{Announcer, StreamSink};
+use crate::text_tools::with_calls;
 use crate::transport::Transport;
 
 /// No attempt begins later than this after the first one.
@@ -65,10 +67,8 @@ impl Client {
     ) -> Result<Completion, ModelFailure> {
         let redactor = Redactor::of(llm);
         let sink = stream.filter(|_| llm.stream);
-        let failed = |problem: Problem, label: &str| {
-            let failure = problem.into_failure(label);
-            ModelFailure { detail: redactor.clean(failure.detail), ..failure }
-        };
+        let failed =
+            |problem: Problem, label: &str| problem.cleaned(|text| redactor.clean(text)).into_failure(label);
         let plan =
             Plan::new(llm, session, sink.is_some()).map_err(|problem| failed(problem, "The model server"))?;
         let label = plan.route.label.as_str();
@@ -86,9 +86,12 @@ impl Client {
             let problem = match result {
                 Ok((answer, headers)) => {
                     out.succeed();
+                    let in_words = tools_in_words(llm, &ladder.adjustments);
+                    let answer = if in_words { with_calls(answer, &request.tools) } else { answer };
                     if let Some(learned) = ladder.learned() {
                         self.quirks.learn(&plan.route, learned);
                     }
+                    let answer = counted(answer, request);
                     return Ok(completion(llm, &plan, answer, &headers, started.elapsed()));
                 }
                 Err(problem) => problem,
@@ -114,6 +117,18 @@ impl Client {
             number += 1;
         }
     }
+}
+
+/// With an estimate where the provider does not say what the call has used: whoever condenses at so many tokens would never do it.
+fn counted(mut answer: Answer, request: &ModelRequest) -> Answer {
+    if answer.tokens == Tokens::default() {
+        answer.tokens = Tokens {
+            prompt: estimate::of_request(request),
+            completion: estimate::of_answer(&answer),
+            ..Tokens::default()
+        };
+    }
+    answer
 }
 
 fn completion(

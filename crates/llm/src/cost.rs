@@ -19,7 +19,7 @@ pub(crate) fn of(llm: &LlmConfig, known: Option<&Known>, headers: &HeaderMap, to
         .or_else(|| from_user(llm, tokens))
         .or(tokens.reported_cost)
         .or_else(|| known.map(|known| from_table(&known.prices, tokens)));
-    cost.filter(|cost| cost.is_finite() && *cost >= 0.0).unwrap_or(0.0)
+    cost.filter(|cost| cost.is_finite() && *cost >= 0.0).unwrap_or(0.0).min(MOST_OF_A_CALL)
 }
 
 /// What a call counts against a limit: the dearest of all that is known, since whoever is limited may have set

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
+use http::header::LOCATION;
 use http::{HeaderMap, StatusCode};
 use jiff::Timestamp;
 use types::agent::LlmConfig;
@@ -14,9 +15,10 @@ use crate::plan::{Plan, Tweaks};
 use crate::problem::Problem;
 use crate::provider::Dialect;
 use crate::reading::{self, Patience};
-use crate::refusal::{Adjustments, adjusted};
+use crate::refusal::{Adjustment, Adjustments, adjusted};
 use crate::retry::{limit, retry_after};
 use crate::stream::Announcer;
+use crate::text_tools::without_tools;
 use crate::transport::{AnswerBody, HttpAnswer, HttpCall, Transport};
 use crate::{anthropic, chat, responses};
 
@@ -24,6 +26,13 @@ use crate::{anthropic, chat, responses};
 pub(crate) const ANSWER_LIMIT: usize = 64 << 20;
 /// Most bytes of an error text; the rest is not read.
 const ERROR_LIMIT: usize = 64 << 10;
+/// How long an error text is waited for.
+const ERROR_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Whether tools are told of in words: the user wants it so, or the server takes no others.
+pub(crate) fn tools_in_words(llm: &LlmConfig, adjustments: &Adjustments) -> bool {
+    !llm.native_tool_calling || adjustments.contains(&Adjustment::ToolsInWords)
+}
 
 /// The body of a request, in the dialect of its route.
 pub(crate) fn body(
@@ -33,6 +42,9 @@ pub(crate) fn body(
     tweaks: Tweaks,
     adjustments: &Adjustments,
 ) -> Result<Bytes, Problem> {
+    let in_words = tools_in_words(llm, adjustments).then(|| without_tools(request));
+    let request = in_words.as_ref().unwrap_or(request);
+    let tweaks = Tweaks { tools_in_words: in_words.is_some(), ..tweaks };
     let written = match plan.route.dialect {
         Dialect::Chat => chat::body(llm, plan, request, tweaks),
         Dialect::Responses => responses::body(llm, plan, request, tweaks),
@@ -77,19 +89,26 @@ pub(crate) async fn opened(transport: &dyn Transport, call: HttpCall) -> Result<
     if answer.status.is_success() {
         return Ok(answer);
     }
+    if answer.status.is_redirection() {
+        return Err(Problem::elsewhere(answer.status.as_u16(), answer.headers.get(LOCATION)));
+    }
     let asked = retry_after(&answer.headers, Timestamp::now());
     Err(refusal(answer.status, answer.body).await.retry_after(asked))
 }
 
 async fn refusal(status: StatusCode, mut body: AnswerBody) -> Problem {
     let mut text = Vec::new();
-    while let Some(Ok(piece)) = body.next().await {
-        let room = ERROR_LIMIT.saturating_sub(text.len());
-        text.extend(piece.iter().take(room));
-        if text.len() >= ERROR_LIMIT {
-            break;
+    let reading = async {
+        while let Some(Ok(piece)) = body.next().await {
+            let room = ERROR_LIMIT.saturating_sub(text.len());
+            text.extend(piece.iter().take(room));
+            if text.len() >= ERROR_LIMIT {
+                break;
+            }
         }
-    }
+    };
+    // What has come by then says enough.
+    let _ = tokio::time::timeout(ERROR_PATIENCE, reading).await;
     Problem::status(status.as_u16(), &text)
 }
 

@@ -102,8 +102,18 @@ impl<'a> History<'a> {
             Turn::User(_) => None,
         });
         newest.is_none_or(|(message, results)| {
-            results.is_empty() || message.thinking_blocks.iter().any(Value::is_object)
+            results.is_empty() || message.thinking_blocks.iter().any(is_signed)
         })
+    }
+}
+
+/// Whether it is a thought that Claude knows again as its own: it refuses a history with any other.
+pub(crate) fn is_signed(thought: &Value) -> bool {
+    let has = |key: &str| thought.get(key).and_then(Value::as_str).is_some_and(|text| !text.is_empty());
+    match thought.get("type").and_then(Value::as_str) {
+        Some("thinking") => has("signature") && thought.get("thinking").is_some_and(Value::is_string),
+        Some("redacted_thinking") => has("data"),
+        _ => false,
     }
 }
 
@@ -169,7 +179,7 @@ pub(crate) fn image_urls(content: &Content) -> impl Iterator<Item = &str> {
 }
 
 /// Keeps both ends of a text that is too long.
-fn cut(text: &str) -> Cow<'_, str> {
+pub(crate) fn cut(text: &str) -> Cow<'_, str> {
     if text.len() <= TOOL_TEXT_LIMIT || text.chars().count() <= TOOL_TEXT_LIMIT {
         return Cow::Borrowed(text);
     }

@@ -15,6 +15,10 @@ const HALVES: u16 = 0x0800;
 /// Those from here on come second.
 const SECOND: u16 = 0xDC00;
 
+/// Most values of a text that is longer than [`LONG`]. Each takes much more room than its text: a list of zeros forty times.
+const MOST_VALUES: usize = 1 << 20;
+const LONG: usize = 1 << 20;
+
 /// Reads a whole text; half characters are replaced.
 pub(crate) fn whole(bytes: &[u8]) -> Option<Value> {
     let mut value = piece(bytes)?;
@@ -27,9 +31,13 @@ pub(crate) fn object(body: &[u8]) -> Result<Value, Problem> {
     whole(body).filter(Value::is_object).ok_or_else(|| Problem::garbled("the answer is no JSON"))
 }
 
-/// Reads a part of something larger; the halves in its texts are for [`Growing`] to join.
+/// Reads a part of something larger; the halves in its texts are for [`Growing`] to join. What would take very much room is
+/// none.
 pub(crate) fn piece(bytes: &[u8]) -> Option<Value> {
     let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
+    if bytes.len() > LONG && memchr::memchr3_iter(b',', b'[', b'{', bytes).count() > MOST_VALUES {
+        return None;
+    }
     serde_json::from_slice(bytes).ok().or_else(|| serde_json::from_str(&repaired(bytes)).ok())
 }
 

@@ -5,12 +5,14 @@
 //! - `provider`, `route`: where a model name leads and with which headers
 //! - `catalog`, `traits`: what is known about a model
 //! - `history`, `call_ids`, `written`: the provider-neutral shape of the messages
+//! - `text_tools`: calls of tools as words, where there is no other form for them
 //! - `chat`, `responses`, `anthropic`: the dialects, requests and answers
 //! - `sse`, `events`, `reading`, `unpack`, `exchange`: one attempt on the wire; `ending`: how an answer ended; `json`: as
 //!   servers write it
 //! - `brokered`: sending through a broker that holds the keys; `destination`, `meter`, `counts`: the broker's side of it
 //! - `client`, `retry`, `problem`: attempts, waits, and what an error means
 //! - `refusal`, `ladder`, `quirks`: what a refusal says, what is left out next, and what is remembered of it
+//! - `estimate`: tokens that nobody has counted
 //! - `probe`: whether a model answers at all
 
 mod answer;
@@ -25,6 +27,7 @@ mod counts;
 mod destination;
 mod direct;
 mod ending;
+mod estimate;
 mod events;
 mod exchange;
 mod history;
@@ -46,6 +49,7 @@ mod retry;
 mod route;
 mod sse;
 mod stream;
+mod text_tools;
 mod traits;
 mod transport;
 mod unpack;

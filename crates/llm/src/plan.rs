@@ -22,6 +22,8 @@ pub(crate) struct Tweaks {
     /// At temperature 0 a model that said nothing would say nothing again.
     pub warmer: bool,
     pub without_cache_markers: bool,
+    /// The model writes its calls into its text.
+    pub tools_in_words: bool,
 }
 
 impl Tweaks {

@@ -61,8 +61,7 @@ pub async fn probe_subscription(
     let asking = async { opened(transport, subscription.call(model)?).await.map(drop) };
     let asked = tokio::time::timeout(PATIENCE, asking).await;
     asked.unwrap_or_else(|_| Err(Problem::timeout(PATIENCE))).map_err(|problem| {
-        let failure = problem.into_failure("ChatGPT");
-        ModelFailure { detail: failure.detail.replace(subscription.token, MASK), ..failure }
+        problem.cleaned(|text| text.replace(subscription.token, MASK)).into_failure("ChatGPT")
     })
 }
 

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use http::HeaderValue;
+use reqwest::Url;
 use serde_json::Value;
 use types::classify::is_used_up;
 use types::model::{FailureKind, ModelFailure};
 
-use crate::refusal::{self, Adjustment, words};
+use crate::refusal::{self, Adjustment, before_echo, without_echo, words};
 use crate::retry::LONGEST_DEMAND;
 use crate::transport::TransportError;
 
@@ -48,23 +50,35 @@ enum Cause {
 
 impl Problem {
     pub(crate) fn status(status: u16, body: &[u8]) -> Self {
-        let evidence = String::from_utf8_lossy(body).into_owned();
+        let text = String::from_utf8_lossy(body);
+        let parsed = serde_json::from_str::<Value>(&text).ok().map(without_echo);
+        // Written anew, its letters are what they mean.
+        let evidence = parsed.as_ref().map_or_else(|| before_echo(&text).to_owned(), Value::to_string);
         if let Some(said) = budget_reached(status, &evidence) {
             return Self::new(Cause::Budget, said);
         }
-        let said = match serde_json::from_str::<Value>(&evidence) {
-            Ok(body) => {
+        let said = match &parsed {
+            Some(body) => {
                 // One provider puts its errors into a list.
-                let body = body.get(0).unwrap_or(&body);
+                let body = body.get(0).unwrap_or(body);
                 said(body.get("error").filter(|error| !error.is_null()).unwrap_or(body))
             }
-            Err(_) if evidence.trim_start().starts_with('<') => title(&evidence).unwrap_or_default(),
-            Err(_) => evidence.trim().to_owned(),
+            None if evidence.trim_start().starts_with('<') => title(&evidence).unwrap_or_default(),
+            None => evidence.trim().to_owned(),
         };
         let message =
             if said.is_empty() { format!("answered {status}") } else { format!("answered {status}: {said}") };
         let retry_after = refusal::asked_wait(&evidence);
         Self { evidence, retry_after, ..Self::new(Cause::Status(status), message) }
+    }
+
+    /// Nobody is followed there: a key would go along.
+    pub(crate) fn elsewhere(status: u16, to: Option<&HeaderValue>) -> Self {
+        let to = to.and_then(|to| Url::parse(to.to_str().ok()?).ok());
+        let to = to.and_then(|to| Some(format!("{}://{}{}", to.scheme(), to.host_str()?, to.path())));
+        let to =
+            to.map(|to| format!(": it sends callers to {to}; the base_url must be where the answers are"));
+        Self::new(Cause::Status(status), format!("answered {status}{}", to.unwrap_or_default()))
     }
 
     /// An error object inside an answer that began well.
@@ -129,6 +143,11 @@ impl Problem {
         Self { retry_after: asked.or(self.retry_after), ..self }
     }
 
+    /// Without the secrets that `clean` takes out of texts: before anything is cut, which could leave half of one.
+    pub(crate) fn cleaned(self, clean: impl Fn(String) -> String) -> Self {
+        Self { message: clean(self.message), ..self }
+    }
+
     /// How long the provider asks to wait.
     pub(crate) fn asked_wait(&self) -> Option<Duration> {
         self.retry_after
@@ -147,7 +166,12 @@ impl Problem {
     pub(crate) fn is_unreadable_call(&self) -> bool {
         matches!(self.cause, Cause::Status(_))
             && words::UNREADABLE_CALL.are_in(&self.evidence)
-            && !words::BROKEN_HISTORY.are_in(&self.evidence)
+            && (self.shows_what_was_written() || !words::BROKEN_HISTORY.are_in(&self.evidence))
+    }
+
+    /// It is about what the model has written just now: the same words are said of calls in a history.
+    fn shows_what_was_written(&self) -> bool {
+        ["tool_use_failed", "failed_generation"].iter().any(|word| self.evidence.contains(word))
     }
 
     /// What may be changed in the request so that it is taken. `body` is what was sent.
@@ -157,6 +181,13 @@ impl Problem {
             return None;
         }
         refusal::adjustment(status, &self.evidence, &body()?)
+    }
+
+    /// The account asks for too much at once, under a status that says something else.
+    fn is_rate_limit(&self) -> bool {
+        matches!(self.cause, Cause::Status(400 | 403 | 500..))
+            && words::RATE_LIMIT.are_in(&self.evidence)
+            && !is_too_large_for_its_rate(&self.evidence)
     }
 
     /// The account is used up, and no minute of waiting helps.
@@ -170,7 +201,7 @@ impl Problem {
             return false;
         }
         match self.cause {
-            _ if self.is_unreadable_call() => true,
+            _ if self.is_unreadable_call() || self.is_rate_limit() => true,
             Cause::Status(status) => matches!(status, 408 | 409 | 429) || status >= 500,
             Cause::Connection | Cause::Timeout | Cause::NoResponse | Cause::Garbled => true,
             Cause::ContentPolicy | Cause::Config | Cause::Budget => false,
@@ -206,7 +237,11 @@ impl Problem {
         let of_the_request = matches!(status, 400 | 422);
         if status == 429 && is_too_large_for_its_rate(text) {
             FailureKind::ContextWindow
-        } else if matches!(status, 401 | 402 | 429) || is_used_up(text) || self.is_unreadable_call() {
+        } else if matches!(status, 401 | 402 | 429)
+            || is_used_up(text)
+            || self.is_unreadable_call()
+            || self.is_rate_limit()
+        {
             FailureKind::Other
         } else if words::BROKEN_HISTORY.are_in(text) {
             FailureKind::MalformedHistory
@@ -231,6 +266,7 @@ impl Problem {
         match self.cause {
             Cause::Status(401) => "LLMAuthenticationError",
             Cause::Status(400 | 403) if is_used_up(&self.evidence) => "LLMBadRequestError",
+            Cause::Status(400 | 403) if self.is_rate_limit() => "LLMRateLimitError",
             Cause::Status(400 | 403) if words::AUTHENTICATION.are_in(&self.evidence) => {
                 "LLMAuthenticationError"
             }
@@ -279,6 +315,13 @@ fn said(error: &Value) -> String {
     let text = |key: &str| error.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
     let message = text("message").or_else(|| text("detail")).or(error.as_str());
     let word = text("code").or_else(|| text("type"));
+    // A router wraps what its provider said.
+    let wrapped = error.pointer("/metadata/raw").and_then(Value::as_str).filter(|raw| !raw.is_empty());
+    if let (Some(message), Some(raw)) = (message, wrapped) {
+        let inner = serde_json::from_str::<Value>(raw).ok().filter(Value::is_object);
+        let inner = inner.map(|inner| self::said(inner.get("error").unwrap_or(&inner)));
+        return format!("{message}: {}", inner.unwrap_or_else(|| raw.to_owned()));
+    }
     match (message, word) {
         (Some(message), Some(word)) if !message.contains(word) => format!("{message} ({word})"),
         (Some(message), _) => message.to_owned(),
@@ -299,9 +342,12 @@ fn implied_status(error: &Value, evidence: &str) -> u16 {
     }
     let kinds = [
         ("authentication_error", 401),
+        ("UNAUTHENTICATED", 401),
         ("invalid_api_key", 401),
         ("permission_error", 403),
+        ("PERMISSION_DENIED", 403),
         ("not_found_error", 404),
+        ("model_not_found", 404),
         ("rate_limit", 429),
         ("insufficient_quota", 429),
         ("RESOURCE_EXHAUSTED", 429),
@@ -387,6 +433,76 @@ mod tests {
         assert!(!Problem::status(429, quota.as_bytes()).may_retry());
         assert!(Problem::status(429, b"{}").may_retry());
         assert_eq!(types::classify::classify("LLMRateLimitError", &failure(429, quota).2).kind, "quota");
+    }
+
+    #[test]
+    fn a_rate_limit_is_one_whatever_its_status() {
+        for (status, text) in [
+            (400, "ThrottlingException: Too many tokens, please wait before trying again."),
+            (403, "RPM limit exceeded. Please complete identity verification to lift the restriction."),
+            (400, "您的账户请求过于频繁，请稍后重试"),
+            (429, "当前分组上游负载已饱和，请稍后再试"),
+        ] {
+            let body = serde_json::json!({"error": {"message": text}}).to_string();
+            assert_eq!(failure(status, &body).1, "LLMRateLimitError", "{text}");
+            assert!(Problem::status(status, body.as_bytes()).may_retry(), "{text}");
+            // As Python writes it.
+            let escaped: String = body
+                .encode_utf16()
+                .map(|unit| match u8::try_from(unit) {
+                    Ok(byte) if byte.is_ascii() => char::from(byte).to_string(),
+                    _ => format!("\\u{unit:04x}"),
+                })
+                .collect();
+            assert_eq!(failure(status, &escaped).1, "LLMRateLimitError", "{escaped}");
+        }
+        let throttled = "Too many tokens, please wait before trying again.";
+        assert_eq!(failure(503, throttled).1, "LLMServiceUnavailableError");
+        let too_large =
+            "Request too large for model `x` on tokens per minute (TPM): Limit 6000, Requested 9000";
+        assert_eq!(failure(413, too_large).0, FailureKind::ContextWindow);
+    }
+
+    #[test]
+    fn money_is_known_in_the_words_of_gateways() {
+        for (status, text) in [
+            (400, "Budget has been exceeded! Current cost: 0.2, Max budget: 0.1"),
+            (403, "用户额度不足, 剩余额度: 0"),
+            (429, "余额不足或无可用资源包,请充值。"),
+            (429, "该令牌额度已用尽"),
+        ] {
+            let body = serde_json::json!({"error": {"message": text}}).to_string();
+            assert!(!Problem::status(status, body.as_bytes()).may_retry(), "{text}");
+            let (_, code, detail) = failure(status, &body);
+            assert_eq!(types::classify::classify(&code, &detail).kind, "quota", "{code} {detail}");
+        }
+    }
+
+    #[test]
+    fn what_was_sent_is_no_part_of_what_is_said() {
+        let sent = serde_json::json!({"messages": [{"content": "prompt is too long, insufficient balance, rate limit"}]});
+        let told = serde_json::json!({"detail": [{"type": "missing", "loc": ["body", "x"], "msg": "Field required", "input": sent}]});
+        let whole = told.to_string();
+        let within = serde_json::json!({"error": {"message": "No.", "request": sent}}).to_string();
+        for body in [&whole, &within, &whole[..whole.len() - 9]] {
+            let problem = Problem::status(422, body.as_bytes());
+            assert_eq!(
+                (problem.kind(), problem.is_used_up(), problem.may_retry()),
+                (FailureKind::Other, false, false),
+                "{body}"
+            );
+            assert!(!problem.into_failure("X").detail.contains("balance"));
+        }
+    }
+
+    #[test]
+    fn what_a_router_wraps_is_told() {
+        let raw = r#"{"error":{"message":"The model is asleep."}}"#;
+        let body = serde_json::json!({"error": {"message": "Provider returned error", "code": 400, "metadata": {"raw": raw}}});
+        assert_eq!(
+            failure(400, &body.to_string()).2,
+            "OpenAI answered 400: Provider returned error: The model is asleep."
+        );
     }
 
     #[test]

@@ -66,6 +66,11 @@ const CHAT: Provider = Provider {
     string_content: false,
 };
 
+/// A provider that speaks like OpenAI's chat completions, and needs no more than its address.
+const fn alike(prefix: &'static str, label: &'static str, base: &'static str) -> Provider {
+    Provider { prefix, label, base: Some(base), ..CHAT }
+}
+
 const PROVIDERS: &[Provider] = &[
     Provider {
         prefix: "openai",
@@ -156,23 +161,36 @@ const PROVIDERS: &[Provider] = &[
         effort: Effort::Known,
         ..CHAT
     },
-    Provider { prefix: "groq", label: "Groq", base: Some("https://api.groq.com/openai/v1"), ..CHAT },
-    Provider { prefix: "together_ai", label: "Together", base: Some("https://api.together.xyz/v1"), ..CHAT },
-    Provider {
-        prefix: "fireworks_ai",
-        label: "Fireworks",
-        base: Some("https://api.fireworks.ai/inference/v1"),
-        ..CHAT
-    },
-    Provider {
-        prefix: "digitalocean",
-        label: "DigitalOcean",
-        base: Some("https://inference.do-ai.run/v1"),
-        ..CHAT
-    },
-    Provider { prefix: "ollama", label: "Ollama", base: Some("http://localhost:11434/v1"), ..CHAT },
-    Provider { prefix: "ollama_chat", label: "Ollama", base: Some("http://localhost:11434/v1"), ..CHAT },
-    Provider { prefix: "lm_studio", label: "LM Studio", base: Some("http://localhost:1234/v1"), ..CHAT },
+    alike("groq", "Groq", "https://api.groq.com/openai/v1"),
+    alike("together_ai", "Together", "https://api.together.xyz/v1"),
+    alike("fireworks_ai", "Fireworks", "https://api.fireworks.ai/inference/v1"),
+    alike("digitalocean", "DigitalOcean", "https://inference.do-ai.run/v1"),
+    alike("cerebras", "Cerebras", "https://api.cerebras.ai/v1"),
+    alike("sambanova", "SambaNova", "https://api.sambanova.ai/v1"),
+    alike("nvidia_nim", "NVIDIA", "https://integrate.api.nvidia.com/v1"),
+    alike("deepinfra", "DeepInfra", "https://api.deepinfra.com/v1/openai"),
+    alike("novita", "Novita", "https://api.novita.ai/v3/openai"),
+    alike("nebius", "Nebius", "https://api.studio.nebius.ai/v1"),
+    alike("hyperbolic", "Hyperbolic", "https://api.hyperbolic.xyz/v1"),
+    alike("lambda_ai", "Lambda", "https://api.lambda.ai/v1"),
+    alike("featherless_ai", "Featherless", "https://api.featherless.ai/v1"),
+    alike("friendliai", "Friendli", "https://api.friendli.ai/serverless/v1"),
+    alike("baseten", "Baseten", "https://inference.baseten.co/v1"),
+    alike("wandb", "Weights & Biases", "https://api.inference.wandb.ai/v1"),
+    alike("perplexity", "Perplexity", "https://api.perplexity.ai"),
+    alike("ai21", "AI21", "https://api.ai21.com/studio/v1"),
+    alike("codestral", "Mistral", "https://codestral.mistral.ai/v1"),
+    alike("dashscope", "DashScope", "https://dashscope.aliyuncs.com/compatible-mode/v1"),
+    alike("zai", "Z.AI", "https://api.z.ai/api/paas/v4"),
+    alike("minimax", "MiniMax", "https://api.minimax.io/v1"),
+    alike("volcengine", "Volcengine", "https://ark.cn-beijing.volces.com/api/v3"),
+    alike("github", "GitHub Models", "https://models.inference.ai.azure.com"),
+    alike("vercel_ai_gateway", "Vercel AI Gateway", "https://ai-gateway.vercel.sh/v1"),
+    alike("v0", "v0", "https://api.v0.dev/v1"),
+    alike("ollama", "Ollama", "http://localhost:11434/v1"),
+    alike("ollama_chat", "Ollama", "http://localhost:11434/v1"),
+    alike("lm_studio", "LM Studio", "http://localhost:1234/v1"),
+    Provider { prefix: "vllm", label: "vLLM", ..CHAT },
     Provider { prefix: "hosted_vllm", label: "vLLM", ..CHAT },
 ];
 
@@ -225,6 +243,7 @@ mod tests {
     fn an_unknown_prefix_needs_a_base_url() {
         assert_eq!(told("meta/llama", true), Some(("openai", "meta/llama")));
         assert_eq!(told("meta/llama", false), None);
+        assert_eq!(told("cerebras/llama-4", false), Some(("cerebras", "llama-4")));
         assert_eq!(told("bedrock/claude", true), None);
     }
 }

@@ -21,6 +21,11 @@ const LONGEST_STREAM: Duration = Duration::from_secs(60 * 60);
 /// How long the costs of a whole answer are waited for, and the end of its stream.
 const LINGER: Duration = Duration::from_secs(5);
 
+/// With which a text may begin.
+const MARK: &[u8] = b"\xEF\xBB\xBF";
+/// Bytes from which events are taken at once: many fit into a large piece.
+const SLICE: usize = 64 << 10;
+
 /// How long an answer may take.
 #[derive(Clone, Copy)]
 pub(crate) struct Patience {
@@ -41,7 +46,10 @@ pub(crate) enum Form {
 impl Form {
     /// `None`: these bytes do not say.
     pub(crate) fn of(begin: &[u8]) -> Option<Self> {
-        let begin = begin.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(begin);
+        if !begin.is_empty() && begin.len() < MARK.len() && MARK.starts_with(begin) {
+            return None;
+        }
+        let begin = begin.strip_prefix(MARK).unwrap_or(begin);
         match begin.trim_ascii_start().first()? {
             b'<' => Some(Self::Page),
             // `data`, `event`, `id`, `retry`, or a comment.
@@ -71,26 +79,43 @@ pub(crate) async fn read(
     }
 }
 
-/// As much as says what it is; nothing, if nothing comes.
+/// As much as says what it is; nothing, if nothing comes. The blanks before it, which some servers send for as long as they
+/// think, are not kept.
 async fn begin_of(body: &mut AnswerBody) -> Result<Vec<u8>, Problem> {
-    let mut begin = Vec::new();
-    while Form::of(&begin).is_none() && begin.len() < ANSWER_LIMIT {
+    let (mut begin, mut received) = (Vec::new(), 0_usize);
+    while Form::of(&begin).is_none() {
         let Some(piece) = body.next().await else { break };
-        begin.extend_from_slice(&piece.map_err(|error| Problem::transport(&error))?);
+        let piece = piece.map_err(|error| Problem::transport(&error))?;
+        received += piece.len();
+        if received > ANSWER_LIMIT {
+            return Err(too_long());
+        }
+        begin.extend_from_slice(&piece);
+        let said = begin.strip_prefix(MARK).unwrap_or(&begin).trim_ascii_start().len();
+        begin.drain(..begin.len() - said);
     }
     Ok(begin)
 }
 
+/// What breaks behind a whole answer takes nothing from it.
 async fn whole(mut body: AnswerBody) -> Result<Vec<u8>, Problem> {
     let mut whole = Vec::new();
     while let Some(piece) = body.next().await {
-        let piece = piece.map_err(|error| Problem::transport(&error))?;
+        let piece = match piece {
+            Ok(piece) => piece,
+            Err(_) if json::piece(&whole).is_some() => break,
+            Err(error) => return Err(Problem::transport(&error)),
+        };
         if whole.len() + piece.len() > ANSWER_LIMIT {
-            return Err(Problem::garbled("the answer is too long"));
+            return Err(too_long());
         }
         whole.extend_from_slice(&piece);
     }
     Ok(whole)
+}
+
+fn too_long() -> Problem {
+    Problem::garbled("the answer is too long")
 }
 
 /// One object; or the pieces of a stream, a line each, where a server leaves out the form of events.
@@ -164,7 +189,7 @@ async fn follow(
     idle: Duration,
     mut take: impl FnMut(&SseEvent) -> Result<Progress, Problem>,
 ) -> Result<(), Problem> {
-    let (mut reader, mut events, mut received) = (SseReader::default(), Vec::new(), 0_usize);
+    let (mut reader, mut received) = (SseReader::default(), 0_usize);
     let latest = Instant::now() + idle.max(LONGEST_STREAM);
     let (mut heard, mut progress) = (Instant::now(), Progress::More);
     loop {
@@ -176,17 +201,20 @@ async fn follow(
         };
         let Some(Ok(piece)) = next else { break };
         received += piece.len();
-        let fed = reader.feed(&piece, |event| events.push(event));
-        if fed.is_err() || received > ANSWER_LIMIT {
-            return Err(Problem::garbled("the streamed answer is too long"));
+        if received > ANSWER_LIMIT {
+            return Err(too_long());
         }
-        if !events.is_empty() {
-            heard = Instant::now();
-        }
-        for event in events.drain(..).flat_map(SseEvent::parts) {
-            progress = take(&event)?;
-            if progress == Progress::Over {
-                return Ok(());
+        for slice in piece.chunks(SLICE) {
+            let mut events = Vec::new();
+            reader.feed(slice, |event| events.push(event)).map_err(|_| too_long())?;
+            if !events.is_empty() {
+                heard = Instant::now();
+            }
+            for event in events.into_iter().flat_map(SseEvent::parts) {
+                progress = take(&event)?;
+                if progress == Progress::Over {
+                    return Ok(());
+                }
             }
         }
     }

@@ -18,9 +18,10 @@ pub(crate) fn attempts(llm: &LlmConfig) -> u32 {
     llm.num_retries.max(1)
 }
 
-/// The wait after attempt `attempt` (from 1) failed: what the provider asked for, else it doubles.
+/// The wait after attempt `attempt` (from 1) failed: what the provider asked for, else it doubles. No time at all is believed once:
+/// some servers always ask for that, also while they are too busy.
 pub(crate) fn wait(llm: &LlmConfig, attempt: u32, asked: Option<Duration>) -> Duration {
-    if let Some(asked) = asked {
+    if let Some(asked) = asked.filter(|asked| attempt == 1 || !asked.is_zero()) {
         return asked.min(LONGEST_DEMAND);
     }
     let exponent = i32::try_from(attempt.saturating_sub(1)).unwrap_or(i32::MAX);
@@ -79,6 +80,8 @@ mod tests {
         let llm = LlmConfig::default();
         assert_eq!(wait(&llm, 1, Some(Duration::from_secs(1))).as_secs(), 1);
         assert_eq!(wait(&llm, 1, Some(Duration::from_secs(9_999))), LONGEST_DEMAND);
+        let at_once = [1, 2, 3].map(|attempt| wait(&llm, attempt, Some(Duration::ZERO)).as_secs());
+        assert_eq!(at_once, [0, 16, 32], "all attempts would be over in no time");
     }
 
     #[test]

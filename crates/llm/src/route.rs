@@ -77,7 +77,7 @@ impl Route {
                 headers.insert(name, value);
             }
         }
-        if let Some(key) = llm.api_key.as_deref().filter(|key| !key.is_empty()) {
+        if let Some(key) = llm.api_key.as_deref().map(str::trim).filter(|key| !key.is_empty()) {
             let (name, value) = key_header(self.provider.key, key)?;
             headers.insert(name, value);
         }

@@ -34,6 +34,17 @@ const WANTS_CACHE_MARKERS: &[&str] = &[
     "claude-sonnet-5",
     "claude-fable-5",
 ];
+const TAKES_NO_STOP_WORDS: &[&str] = &[
+    "o1",
+    "o3",
+    "o4-mini",
+    "gpt-5",
+    "gpt-6",
+    "grok-4-0709",
+    "grok-code-fast-1",
+    "deepseek-r1-0528",
+    "openai.gpt-",
+];
 const MANUAL_THINKING: &[&str] = &["claude-sonnet-4-5", "claude-sonnet-4-6", "claude-haiku-4-5"];
 const BUDGET_THINKING: &[&str] =
     &["claude-opus-4-5", "claude-opus-4-1", "claude-opus-4-2", "claude-sonnet-4-2", "claude-3-7-sonnet"];
@@ -77,6 +88,8 @@ pub(crate) struct Traits {
     pub cache_key: bool,
     pub resends_reasoning: bool,
     pub string_content: bool,
+    /// Takes words at which it is stopped.
+    pub stop_words: bool,
     pub vision: bool,
     /// Tokens to ask for; `None`: leave it to the provider.
     pub max_output: Option<u64>,
@@ -107,6 +120,7 @@ impl Traits {
                 .force_string_serializer
                 .or_else(|| forced("force_string_serializer"))
                 .unwrap_or_else(|| provider.string_content || on_list(WANTS_STRINGS)),
+            stop_words: forced("supports_stop_words").unwrap_or_else(|| !on_list(TAKES_NO_STOP_WORDS)),
             vision: supports_vision(llm),
             max_output: llm.max_output_tokens.or_else(|| {
                 if on_list(LONG_OUTPUT) {

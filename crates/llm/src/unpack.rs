@@ -70,7 +70,7 @@ impl State {
             ([0x1f, 0x8b, ..] | [0x1f], _) => Unpacker::Gzip(MultiGzDecoder::new(room)),
             ([0x28, 0xb5, 0x2f, 0xfd, ..], _) => return Err(unknown("zstd")),
             (_, "") => return Ok(Self::Plain),
-            _ if looks_plain && named != "br" => return Ok(Self::Plain),
+            _ if looks_plain && (named != "br" || is_text(begin)) => return Ok(Self::Plain),
             ([first, second, ..], "deflate") if is_zlib(*first, *second) => {
                 Unpacker::Zlib(ZlibDecoder::new(room))
             }
@@ -82,6 +82,12 @@ impl State {
         };
         Ok(Self::Packed(Box::new(unpacker)))
     }
+}
+
+/// What may begin with such a letter and be packed all the same does not go on like this.
+fn is_text(begin: &[u8]) -> bool {
+    let begins = [&b"{\""[..], b"{\n", b"{\r", b"{ ", b"[{", b"<!", b"<h", b"data:", b"event:"];
+    begins.iter().any(|words| begin.starts_with(words))
 }
 
 fn is_zlib(first: u8, second: u8) -> bool {

@@ -7,18 +7,43 @@ use serde::Serialize;
 use serde_json::json;
 use serde_json::value::RawValue;
 
+use crate::json::without_halves;
+
 /// Most characters of a tool's name.
 const LONGEST_NAME: usize = 64;
+/// Levels of arguments: servers that read them refuse deeper ones.
+const DEEPEST: usize = 48;
 
 /// The name of a tool; a model may have made it up.
 pub(crate) fn tool_name(name: &str) -> Cow<'_, str> {
     let fits = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '_' | '-');
-    if (1..=LONGEST_NAME).contains(&name.len()) && name.chars().all(fits) {
+    // Some take no name that begins with a digit.
+    let begins = |name: &str| name.starts_with(|letter: char| !letter.is_ascii_digit() && letter != '-');
+    if (1..=LONGEST_NAME).contains(&name.len()) && name.chars().all(fits) && begins(name) {
         return Cow::Borrowed(name);
     }
-    let made: String =
-        name.chars().take(LONGEST_NAME).map(|letter| if fits(letter) { letter } else { '_' }).collect();
-    Cow::Owned(if made.is_empty() { "_".to_owned() } else { made })
+    let made = name.chars().map(|letter| if fits(letter) { letter } else { '_' });
+    let begin = (!begins(name)).then_some('_');
+    Cow::Owned(begin.into_iter().chain(made).take(LONGEST_NAME).collect())
+}
+
+/// How deep the brackets of a JSON text are.
+fn depth(text: &str) -> usize {
+    let (mut depth, mut most, mut in_text, mut escaped) = (0_usize, 0, false, false);
+    for byte in text.bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_text => escaped = true,
+            b'"' => in_text = !in_text,
+            b'{' | b'[' if !in_text => {
+                depth += 1;
+                most = most.max(depth);
+            }
+            b'}' | b']' if !in_text => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    most
 }
 
 /// A JSON object, written as an object.
@@ -30,8 +55,20 @@ impl<'a> Arguments<'a> {
     /// What is no object is put into one, so that the model sees what it wrote.
     pub(crate) fn of(written: &'a str) -> Self {
         let written = written.trim();
+        if written.contains("\\ud") || written.contains("\\uD") {
+            let repaired = without_halves(written.to_owned());
+            if repaired != written {
+                let whole = RawValue::from_string(repaired).ok();
+                return whole.filter(|raw| raw.get().starts_with('{')).map_or_else(
+                    || Self::made(&json!({ "unreadable_arguments": written })),
+                    |raw| Self(Cow::Owned(raw)),
+                );
+            }
+        }
         match serde_json::from_str::<&RawValue>(written) {
-            Ok(object) if written.starts_with('{') => Self(Cow::Borrowed(object)),
+            Ok(object) if written.starts_with('{') && depth(written) <= DEEPEST => {
+                Self(Cow::Borrowed(object))
+            }
             _ if written.is_empty() => Self::made(&json!({})),
             _ => Self::made(&json!({ "unreadable_arguments": written })),
         }
@@ -66,6 +103,8 @@ mod tests {
         assert_eq!(tool_name(""), "_");
         assert_eq!(tool_name(&"\u{e9}".repeat(100)), "_".repeat(64));
         assert_eq!(tool_name(&"x".repeat(65)), "x".repeat(64));
+        assert_eq!(tool_name("7zip"), "_7zip");
+        assert_eq!(tool_name(&"-".repeat(64)), format!("_{}", "-".repeat(63)));
     }
 
     #[test]
@@ -79,6 +118,11 @@ mod tests {
             let object: serde_json::Value = serde_json::from_str(&text(unreadable)).unwrap();
             assert_eq!(object, json!({ "unreadable_arguments": unreadable }));
         }
+        let nested = |levels: usize| format!("{}1{}", r#"{"a":"#.repeat(levels), "}".repeat(levels));
+        assert_eq!(text(&nested(DEEPEST)), nested(DEEPEST));
+        assert!(text(&nested(DEEPEST + 1)).starts_with(r#"{"unreadable_arguments":"#));
+        assert_eq!(text(r#"{"a": "}[[{\"{{"}"#), r#"{"a": "}[[{\"{{"}"#);
+        assert_eq!(text(r#"{"a": "\ud83d"}"#), "{\"a\": \"\u{fffd}\"}");
         let written = serde_json::to_value(Arguments::of("[1]")).unwrap();
         assert_eq!(written, json!({ "unreadable_arguments": "[1]" }));
     }

@@ -114,6 +114,7 @@ fn assistant<'a>(blocks: &'a [Value], calls: &mut Calls<'a>, at: &str) -> Verdic
                 demand(look::part(block, "input").is_object(), || {
                     format!("{at}: input: Input should be an object")
                 })?;
+                calls::levels(look::part(block, "input"), &at)?;
             }
             "thinking" => {
                 demand(!text(block, "signature").is_empty(), || format!("{at}: thinking without signature"))?;

@@ -11,6 +11,9 @@ const MOST_TOOLS: usize = 128;
 /// OpenAI, DeepSeek and Qwen: 64 characters.
 const LONGEST_NAME: usize = 64;
 
+/// Of arguments.
+const MOST_LEVELS: usize = 64;
+
 /// What an id may look like.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Form {
@@ -87,16 +90,33 @@ fn is_plain(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-')
 }
 
-/// OpenAI: "string does not match pattern. Expected a string that matches the pattern '^[a-zA-Z0-9_-]+$'".
+/// OpenAI: "string does not match pattern. Expected a string that matches the pattern '^[a-zA-Z0-9_-]+$'"; Gemini: "Invalid function
+/// name. Must start with a letter or an underscore."
 fn is_name(name: &str, at: &str) -> Verdict {
-    let fits = (1..=LONGEST_NAME).contains(&name.len()) && name.bytes().all(is_plain);
+    let begins = name.starts_with(|letter: char| letter.is_ascii_alphabetic() || letter == '_');
+    let fits = begins && (1..=LONGEST_NAME).contains(&name.len()) && name.bytes().all(is_plain);
     demand(fits, || format!("{at}: {name:?} is no name of a tool"))
 }
 
 /// The arguments of a call as text.
 pub fn arguments(written: &Value, at: &str) -> Verdict {
-    let object = written.as_str().and_then(|text| serde_json::from_str::<Value>(text).ok());
-    demand(object.is_some_and(|object| object.is_object()), || format!("{at}: arguments are no JSON object"))
+    let object =
+        written.as_str().and_then(|text| serde_json::from_str::<Value>(text).ok()).unwrap_or_default();
+    demand(object.is_object(), || format!("{at}: arguments are no JSON object"))?;
+    levels(&object, at)
+}
+
+/// Parsers of servers: "nesting too deep", of protocol buffers at 100.
+pub fn levels(value: &Value, at: &str) -> Verdict {
+    demand(depth(value) <= MOST_LEVELS, || format!("{at}: nested too deep"))
+}
+
+fn depth(value: &Value) -> usize {
+    match value {
+        Value::Array(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
+        Value::Object(fields) => 1 + fields.values().map(depth).max().unwrap_or(0),
+        _ => 0,
+    }
 }
 
 /// Tools that are offered: their names and schemas.

@@ -111,6 +111,10 @@ impl Desk {
         let plan = self.plan();
         let allowed = match plan {
             _ if action.command == Command::View => Ok(()),
+            Ok(plan) if self.leads_away(plan) => Err(format!(
+                "The plan could not be changed: {} is a link, or in a folder that is one.",
+                plan.display()
+            )),
             Ok(plan) if is_same(&action.path, plan) => Ok(()),
             Ok(plan) => Err(format!(
                 "Operation '{}' is not allowed on file '{}'. Only the following files can be edited: ['{}']",
@@ -132,6 +136,9 @@ impl Desk {
             return Ok(plan);
         }
         let plan = self.place();
+        if self.leads_away(&plan) {
+            return Err(format!("{} is a link, or in a folder that is one.", plan.display()));
+        }
         if let Some(folder) = plan.parent()
             && plan.symlink_metadata().is_err()
         {
@@ -139,6 +146,13 @@ impl Desk {
             store::create(&plan, HEADINGS.as_bytes())?;
         }
         Ok(self.plan.get_or_init(|| plan))
+    }
+
+    /// Whether a link stands where the plan is looked for: a repository that somebody else has written may have one that leads
+    /// anywhere. Where a user has named the place, links on it are the user's own.
+    fn leads_away(&self, plan: &Path) -> bool {
+        let folder = plan.parent().filter(|folder| *folder != self.working_dir);
+        self.wanted.is_none() && (plan.is_symlink() || folder.is_some_and(Path::is_symlink))
     }
 
     fn place(&self) -> PathBuf {

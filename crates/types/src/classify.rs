@@ -61,6 +61,24 @@ const USED_UP: &[&str] = &[
     "billing hard limit",
     "billing_hard_limit_reached",
     "arrearage",
+    "accountoverdue",
+    "account is not active",
+    "billing_not_active",
+    "exceeded_current_quota",
+    "spend limit",
+    // LiteLLM
+    "budget has been exceeded",
+    "budget_exceeded",
+    "exceededbudget",
+    "exceededtokenbudget",
+    // gateways in China
+    "余额不足",
+    "余额已用",
+    "欠费",
+    "额度不足",
+    "额度已用",
+    "配额不足",
+    "配额已用",
     "answered 402",
 ];
 

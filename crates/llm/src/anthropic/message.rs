@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 use types::content::{Content, Message};
 
-use crate::history::{History, ToolResult, Turn, image_urls};
+use crate::history::{History, ToolResult, Turn, image_urls, is_signed};
 use crate::images::{Images, Shown};
 use crate::written::Arguments;
 
@@ -75,13 +75,14 @@ pub(super) fn messages<'h>(
     history: &History<'h>,
     images: &Images<'h>,
     cache_markers: bool,
+    is_claude: bool,
 ) -> Vec<WireMessage<'h>> {
     let mut messages = Vec::with_capacity(history.turns.len() * 2);
     for turn in &history.turns {
         match turn {
             Turn::User(content) => push(&mut messages, "user", user(content, images)),
             Turn::Assistant { message, results } => {
-                push(&mut messages, "assistant", assistant(message, results));
+                push(&mut messages, "assistant", assistant(message, results, is_claude));
                 push(
                     &mut messages,
                     "user",
@@ -115,8 +116,9 @@ fn user<'h>(content: &[&'h Content], images: &Images<'h>) -> Vec<Block<'h>> {
     blocks
 }
 
-fn assistant<'h>(message: &'h Message, results: &[ToolResult<'h>]) -> Vec<Block<'h>> {
-    let thinking = message.thinking_blocks.iter().filter(|kept| kept.is_object());
+fn assistant<'h>(message: &'h Message, results: &[ToolResult<'h>], is_claude: bool) -> Vec<Block<'h>> {
+    let is_taken = |kept: &&Value| if is_claude { is_signed(kept) } else { kept.is_object() };
+    let thinking = message.thinking_blocks.iter().filter(is_taken);
     let mut blocks: Vec<_> = thinking.map(|kept| block(Kind::Thinking(kept))).collect();
     let texts = message.content.iter().filter_map(Content::as_text);
     blocks.extend(texts.filter_map(|text| text_block(Cow::Borrowed(text))));

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::answer::{Answer, Tokens, response_id, tool_call};
+use crate::answer::{Answer, Tokens, count, error_of, response_id, said_instead, tool_call};
 use crate::ending::{Reason, reason};
 use crate::json;
 use crate::problem::Problem;
@@ -20,7 +20,7 @@ impl Usage {
     }
 
     fn tokens(&self) -> Tokens {
-        let count = |name: &str| self.0.get(name).and_then(Value::as_u64).unwrap_or(0);
+        let count = |name: &str| self.0.get(name).and_then(count).unwrap_or(0);
         let (cache_write, cache_read) =
             (count("cache_creation_input_tokens"), count("cache_read_input_tokens"));
         Tokens {
@@ -42,7 +42,7 @@ pub(crate) fn tokens(usage: &Value) -> Tokens {
 /// Reads the body of a plain answer.
 pub(crate) fn read(body: &[u8]) -> Result<Answer, Problem> {
     let reply = json::object(body)?;
-    if let Some(error) = reply.get("error").filter(|error| !error.is_null()) {
+    if let Some(error) = error_of(&reply) {
         return Err(Problem::in_body(error));
     }
     let stop = reply.get("stop_reason").and_then(reason);
@@ -50,7 +50,7 @@ pub(crate) fn read(body: &[u8]) -> Result<Answer, Problem> {
         Some(Value::Array(blocks)) => blocks.clone(),
         Some(text @ Value::String(_)) => vec![serde_json::json!({"type": "text", "text": text})],
         _ if stop == Some(Reason::Withheld) => Vec::new(),
-        _ => return Err(Problem::no_response()),
+        _ => return Err(said_instead(&reply).unwrap_or_else(Problem::no_response)),
     };
     let mut usage = Usage::default();
     usage.update(reply.get("usage"));

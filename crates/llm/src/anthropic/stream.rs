@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use types::calls::DeltaKind;
 
 use super::reply::{Usage, answer, id_of};
-use crate::answer::Answer;
+use crate::answer::{Answer, error_of};
 use crate::ending::{Reason, reason};
 use crate::json::{self, Growing};
 use crate::problem::Problem;
@@ -70,7 +70,7 @@ impl Assembly {
             "error" => return Err(Problem::in_body(said.get("error").unwrap_or(&said))),
             // An error without a name of its kind.
             _ => {
-                if let Some(error) = said.get("error").filter(|error| !error.is_null()) {
+                if let Some(error) = error_of(&said) {
                     return Err(Problem::in_body(error));
                 }
             }

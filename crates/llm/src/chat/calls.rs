@@ -20,6 +20,23 @@ struct PartialCall {
     id: String,
     name: String,
     arguments: Growing,
+    object: Object,
+}
+
+/// How far a text that grows is one object. Its brackets say so: to read all of it with each piece would take for ever.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Object {
+    /// There is nothing but blanks.
+    #[default]
+    None,
+    Open {
+        depth: u32,
+        in_text: bool,
+        escaped: bool,
+    },
+    Whole,
+    /// It is something else, or has more behind it.
+    Other,
 }
 
 impl Calls {
@@ -45,6 +62,11 @@ impl Calls {
         named.map(|call| tool_call(&call.id, &call.name, call.arguments.finish())).collect()
     }
 
+    /// Whether the arguments of one are cut off.
+    pub(super) fn are_cut(&self) -> bool {
+        self.0.iter().any(|call| matches!(call.object, Object::Open { .. }))
+    }
+
     /// The call that a piece may belong to. A piece without a name begins none, whatever its id.
     fn place(&self, piece: &SaidCall) -> Option<usize> {
         let begins = !piece.name.is_empty();
@@ -65,15 +87,11 @@ impl PartialCall {
     /// Whether this call is whole, so that the piece, which nothing else tells apart from it, begins another.
     fn is_before(&self, piece: &SaidCall) -> bool {
         let is_told = !piece.id.is_empty() && piece.id == self.id;
-        if piece.name.is_empty() || self.arguments.so_far().trim().is_empty() || is_told {
+        if piece.name.is_empty() || self.object == Object::None || is_told {
             return false;
         }
-        piece.name != self.name || (self.is_whole() && piece.arguments.trim_start().starts_with('{'))
-    }
-
-    fn is_whole(&self) -> bool {
-        let ends = self.arguments.so_far().trim_end().ends_with('}');
-        ends && serde_json::from_str::<serde::de::IgnoredAny>(self.arguments.so_far()).is_ok()
+        let begins = piece.arguments.trim_start().starts_with('{');
+        piece.name != self.name || (self.object == Object::Whole && begins)
     }
 
     fn extend(&mut self, piece: SaidCall) {
@@ -83,17 +101,39 @@ impl PartialCall {
         // Some servers send a name in pieces, others all of it each time, or all of it so far.
         if piece.name.starts_with(&self.name) {
             self.name = piece.name;
-        } else if self.arguments.so_far().is_empty() {
+        } else if self.object == Object::None {
             self.name.push_str(&piece.name);
         }
-        let begins_anew = piece.arguments.trim_start().starts_with('{') && self.is_whole();
+        let begins_anew = self.object == Object::Whole && piece.arguments.trim_start().starts_with('{');
         if begins_anew && self.arguments.so_far().trim() == "{}" {
             // It stood for what was to come.
             self.arguments.clear();
+            self.object = Object::None;
         } else if begins_anew && self.arguments.so_far() == piece.arguments {
             return;
         }
         self.arguments.push(&piece.arguments);
+        self.object = piece.arguments.bytes().fold(self.object, Object::after);
+    }
+}
+
+impl Object {
+    fn after(self, byte: u8) -> Self {
+        let (depth, in_text, escaped) = match self {
+            Self::None | Self::Whole if byte.is_ascii_whitespace() => return self,
+            Self::None if byte == b'{' => (0, false, false),
+            Self::None | Self::Whole | Self::Other => return Self::Other,
+            Self::Open { depth, in_text, escaped } => (depth, in_text, escaped),
+        };
+        match byte {
+            _ if escaped => Self::Open { depth, in_text, escaped: false },
+            b'\\' if in_text => Self::Open { depth, in_text, escaped: true },
+            b'"' => Self::Open { depth, in_text: !in_text, escaped },
+            b'{' | b'[' if !in_text => Self::Open { depth: depth.saturating_add(1), in_text, escaped },
+            b'}' | b']' if !in_text && depth <= 1 => Self::Whole,
+            b'}' | b']' if !in_text => Self::Open { depth: depth - 1, in_text, escaped },
+            _ => Self::Open { depth, in_text, escaped },
+        }
     }
 }
 

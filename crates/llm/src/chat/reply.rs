@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use crate::answer::{Answer, Tokens, response_id, tool_call};
+use crate::answer::{Answer, Tokens, count, error_of, response_id, said_instead, tool_call};
 use crate::ending::{Reason, reason};
 use crate::json;
 use crate::problem::Problem;
@@ -29,7 +29,7 @@ pub(crate) fn read(body: &[u8]) -> Result<Answer, Problem> {
             .extend(calls_of(said).into_iter().filter(|call| !call.name.is_empty()).map(SaidCall::whole));
     }
     if !had_choice {
-        return Err(said_instead(&reply));
+        return Err(said_instead(&reply).unwrap_or_else(Problem::no_response));
     }
     answer.ending = ending.ending(&answer.calls, true)?;
     Ok(answer)
@@ -70,29 +70,6 @@ impl SaidCall {
 pub(super) fn problem(reply: &Value) -> Option<Problem> {
     let in_choices = list(reply.get("choices")).iter().find_map(|choice| error_of(choice));
     error_of(reply).or(in_choices).map(Problem::in_body)
-}
-
-fn error_of(value: &Value) -> Option<&Value> {
-    value.get("error").filter(|error| match error {
-        Value::Null | Value::Bool(false) => false,
-        Value::String(text) => !text.is_empty(),
-        Value::Object(fields) => !fields.is_empty(),
-        Value::Array(items) => !items.is_empty(),
-        Value::Bool(true) | Value::Number(_) => true,
-    })
-}
-
-/// Of an answer without any choice: what is said in its place, in whatever words.
-fn said_instead(reply: &Value) -> Problem {
-    let status = reply.pointer("/base_resp/status_msg");
-    let words = ["message", "msg", "detail"].iter().find_map(|key| reply.get(key));
-    match status.or(words).and_then(Value::as_str) {
-        Some(words) if !words.is_empty() => Problem::in_body(&match reply.get("code") {
-            Some(code) => serde_json::json!({"message": words, "code": code}),
-            None => serde_json::json!({"message": words}),
-        }),
-        _ => Problem::no_response(),
-    }
 }
 
 /// The id of an answer: a number with some servers.
@@ -196,7 +173,7 @@ fn word(value: &Value) -> String {
 }
 
 pub(crate) fn tokens(usage: &Value) -> Tokens {
-    let count = |path: &str| usage.pointer(path).and_then(Value::as_u64);
+    let count = |path: &str| usage.pointer(path).and_then(count);
     let cache_write = ["/cache_creation_input_tokens", "/prompt_tokens_details/cache_creation_tokens"];
     Tokens {
         prompt: count("/prompt_tokens").unwrap_or(0),

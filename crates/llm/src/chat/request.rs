@@ -11,6 +11,8 @@ use crate::call_ids::Form;
 use crate::history::shape;
 use crate::images::{Images, Limits};
 use crate::plan::{Plan, Tweaks};
+use crate::text_tools::STOP;
+use crate::traits::Traits;
 
 #[derive(Serialize)]
 struct Body<'a> {
@@ -40,8 +42,13 @@ pub(crate) fn body(
     let provider = plan.route.provider;
     let cache_markers = plan.traits.cache_markers && !tweaks.without_cache_markers;
     let images = Images::of(&history, plan.traits.vision.then(|| Limits::of(&plan.route.model)));
-    let writer = Writer { traits: &plan.traits, provider, form, images: &images, cache_markers };
+    let traits =
+        Traits { string_content: plan.traits.string_content || tweaks.tools_in_words, ..plan.traits.clone() };
+    let writer = Writer { traits: &traits, provider, form, images: &images, cache_markers };
     let mut options = options(llm, provider, &plan.traits, &plan.session, tweaks.temperature(llm));
+    if tweaks.tools_in_words && traits.stop_words {
+        options.entry("stop").or_insert_with(|| json!([STOP]));
+    }
     if plan.stream {
         options.insert("stream".to_owned(), true.into());
         options.entry("stream_options").or_insert_with(|| json!({"include_usage": true}));

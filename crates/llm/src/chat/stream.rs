@@ -7,7 +7,7 @@ use super::calls::Calls;
 use super::reply::{
     calls_of, choices, end_of, id_of, problem, reasoning_of, said, text_of, thinking_blocks_of, tokens,
 };
-use crate::answer::{Answer, response_id};
+use crate::answer::{Answer, Tokens, response_id, said_instead};
 use crate::ending::Reason;
 use crate::json::Growing;
 use crate::problem::Problem;
@@ -22,6 +22,8 @@ pub(crate) struct Assembly {
     reasoning: Growing,
     calls: Calls,
     had_choice: bool,
+    /// What was said where no answer came.
+    instead: Option<Box<Problem>>,
     /// The end, in the words of a choice.
     end: Option<Reason>,
     /// Nothing more is to come.
@@ -41,7 +43,14 @@ impl Assembly {
         }
         self.id = self.id.take().or_else(|| id_of(&chunk));
         if let Some(usage) = chunk.get("usage").filter(|usage| usage.is_object()) {
-            self.answer.tokens = tokens(usage);
+            let told = tokens(usage);
+            // Zeros say nothing.
+            if told != Tokens::default() {
+                self.answer.tokens = told;
+            }
+        }
+        if !self.had_choice {
+            self.instead = said_instead(&chunk).map(Box::new).or(self.instead.take());
         }
         for choice in choices(&chunk) {
             self.had_choice = true;
@@ -55,7 +64,11 @@ impl Assembly {
 
     /// The answer, once the stream is over. A stream that ended too early is an error.
     pub(crate) fn finish(mut self) -> Result<Answer, Problem> {
-        if !self.over && self.end.is_none() {
+        if let Some(problem) = self.instead.filter(|_| !self.had_choice) {
+            return Err(*problem);
+        }
+        // Relays say that all is over also where their provider broke off.
+        if self.end.is_none() && (!self.over || self.calls.are_cut()) {
             return Err(Problem::cut_stream());
         }
         if !self.had_choice {

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
+use super::schemas;
+
 /// What is changed in a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Adjustment {
@@ -16,11 +18,17 @@ pub(crate) enum Adjustment {
     OutputBeside(u64),
     /// Content is one text and no list.
     TextContent,
+    /// Schemas of tools as simple as everybody takes them.
+    PlainSchemas,
+    /// Tools are told of in words, and so are their calls: the request is written anew.
+    ToolsInWords,
     /// What the system says, the user says first.
     NoSystem,
     /// Images become words: the model sees none.
     NoImages,
-    /// The same, of one request.
+    /// The newest stay.
+    ImagesAtMost(u64),
+    /// The same as without any, of one request.
     NoSuchImages,
     /// One request goes without thinking, and without the thoughts that came before.
     NoThinking,
@@ -86,6 +94,8 @@ impl Adjustment {
             Self::TextContent => messages(body).for_each(|message| {
                 message.get_mut("content").into_iter().for_each(as_text);
             }),
+            Self::PlainSchemas => schemas::plain(body),
+            Self::ToolsInWords => drop(body.shift_remove("tools")),
             Self::NoSystem => without_system(body),
             Self::NoThinking => {
                 body.shift_remove("thinking");
@@ -93,9 +103,11 @@ impl Adjustment {
                     message.get_mut("content").into_iter().for_each(without_thoughts);
                 });
             }
-            Self::NoImages | Self::NoSuchImages => ["messages", "input"].iter().for_each(|list| {
-                body.get_mut(*list).into_iter().for_each(|list| without_images(list, 0));
-            }),
+            Self::NoImages | Self::NoSuchImages => without_images(body, usize::MAX),
+            Self::ImagesAtMost(most) => {
+                let all = images(body, usize::MAX, |_| {});
+                without_images(body, all.saturating_sub(usize::try_from(most).unwrap_or(usize::MAX)));
+            }
         }
     }
 }
@@ -159,24 +171,50 @@ fn without_system(body: &mut Map<String, Value>) {
     }
 }
 
-fn without_images(value: &mut Value, depth: u8) {
+/// The oldest of so many.
+fn without_images(body: &mut Map<String, Value>, most: usize) {
+    images(body, most, |fields| {
+        let is_item = fields.get("type").is_some_and(|kind| kind == "input_image");
+        let text = if is_item { "input_text" } else { "text" };
+        // A mark of the cache stays where it is: it says how far the prefix goes.
+        let mark = fields.shift_remove("cache_control");
+        *fields = Map::from_iter([("type".to_owned(), text.into()), ("text".to_owned(), NO_IMAGE.into())]);
+        mark.into_iter().for_each(|mark| drop(fields.insert("cache_control".to_owned(), mark)));
+    });
+}
+
+/// Shows the images to `visit`, the oldest first and no more than `most`, and says how many these are.
+fn images(
+    body: &mut Map<String, Value>,
+    most: usize,
+    mut visit: impl FnMut(&mut Map<String, Value>),
+) -> usize {
+    let mut left = most;
+    for list in ["messages", "input"] {
+        body.get_mut(list).into_iter().for_each(|list| visit_images(list, 0, &mut left, &mut visit));
+    }
+    most - left
+}
+
+fn visit_images(
+    value: &mut Value,
+    depth: u8,
+    left: &mut usize,
+    visit: &mut impl FnMut(&mut Map<String, Value>),
+) {
     match value {
-        Value::Array(items) => items.iter_mut().for_each(|item| without_images(item, depth + 1)),
+        Value::Array(items) => items.iter_mut().for_each(|item| visit_images(item, depth + 1, left, visit)),
         Value::Object(fields) if depth < 6 => {
             let kind = fields.get("type").and_then(Value::as_str);
-            let text = match kind {
-                Some("image" | "image_url") => "text",
-                Some("input_image") => "input_text",
-                _ => {
-                    let inner = fields.iter_mut().filter(|(name, _)| !FOREIGN.contains(&name.as_str()));
-                    return inner.for_each(|(_, inner)| without_images(inner, depth + 1));
+            if matches!(kind, Some("image" | "image_url" | "input_image")) {
+                if *left > 0 {
+                    *left -= 1;
+                    visit(fields);
                 }
-            };
-            // A mark of the cache stays where it is: it says how far the prefix goes.
-            let mark = fields.shift_remove("cache_control");
-            *fields =
-                Map::from_iter([("type".to_owned(), text.into()), ("text".to_owned(), NO_IMAGE.into())]);
-            mark.into_iter().for_each(|mark| drop(fields.insert("cache_control".to_owned(), mark)));
+                return;
+            }
+            let inner = fields.iter_mut().filter(|(name, _)| !FOREIGN.contains(&name.as_str()));
+            inner.for_each(|(_, inner)| visit_images(inner, depth + 1, left, visit));
         }
         _ => {}
     }
@@ -235,6 +273,21 @@ mod tests {
         let sent = json!({"thinking": {"type": "enabled"}, "messages": [{"role": "assistant", "content": [thought, call]}]});
         let got = json!({"messages": [{"role": "assistant", "content": [call]}]});
         assert_eq!(body(&sent, &[Adjustment::NoThinking]), got);
+    }
+
+    #[test]
+    fn the_newest_images_stay() {
+        let image = |name: &str| json!({"type": "image_url", "image_url": {"url": name}});
+        let words = json!({"type": "text", "text": NO_IMAGE});
+        let sent = json!({"messages": [
+            {"role": "user", "content": [image("a"), image("b")]},
+            {"role": "user", "content": [image("c")]},
+        ]});
+        assert_eq!(
+            body(&sent, &[Adjustment::ImagesAtMost(2)])["messages"],
+            json!([{"role": "user", "content": [words, image("b")]}, {"role": "user", "content": [image("c")]}])
+        );
+        assert_eq!(body(&sent, &[Adjustment::ImagesAtMost(3)]), sent);
     }
 
     #[test]

@@ -70,6 +70,7 @@ fn span(text: &str) -> Option<f64> {
             "s" | "sec" | "secs" | "second" | "seconds" => 1.0,
             "m" | "min" | "mins" | "minute" | "minutes" => 60.0,
             "h" | "hour" | "hours" => 3_600.0,
+            "d" | "day" | "days" => DAY,
             _ => break,
         };
         seconds += number * unit;

@@ -28,11 +28,23 @@ const OPTIONAL: &[(&str, &[&str])] = &[
     ("strict", &[]),
     ("name", &[]),
     ("detail", &[]),
+    ("stop", &[]),
+    ("stop_sequences", &[]),
     ("stream", &["streaming"]),
 ];
 /// Too usual as words: they count only within the path of a message, a tool, or as the parameter named in its field.
-const USUAL: &[&str] =
-    &["name", "detail", "strict", "store", "stream", "seed", "reasoning", "thinking", "output_config"];
+const USUAL: &[&str] = &[
+    "name",
+    "detail",
+    "strict",
+    "store",
+    "stop",
+    "stream",
+    "seed",
+    "reasoning",
+    "thinking",
+    "output_config",
+];
 /// What is said of a parameter that is not taken.
 const REFUSED: &[&str] = &[
     "unsupported",
@@ -68,6 +80,26 @@ const REFUSED: &[&str] = &[
     "at the same time",
 ];
 
+/// The same in a failure of the server, whose other words are about anything.
+const REFUSED_FOR_SURE: &[&str] = &[
+    "unsupported",
+    "not support",
+    "unrecognized",
+    "unrecognised",
+    "unknown parameter",
+    "unknown field",
+    "unknown argument",
+    "unexpected keyword",
+    "not permitted",
+    "not allowed",
+    "extra inputs",
+    "extra_forbidden",
+    "additional propert",
+    "must be verified",
+    "not implemented",
+    "only supported",
+];
+
 /// What a refused request may be sent with instead, if that is another request. `body` is what was sent.
 pub(crate) fn adjustment(status: u16, evidence: &str, body: &Value) -> Option<Adjustment> {
     named(status, evidence, body).or_else(|| images(status, evidence)).filter(|found| found.changes(body))
@@ -75,7 +107,10 @@ pub(crate) fn adjustment(status: u16, evidence: &str, body: &Value) -> Option<Ad
 
 /// Whether images are refused, all or these: a request without them is better than none.
 fn images(status: u16, evidence: &str) -> Option<Adjustment> {
+    let most = words::most_images(evidence).filter(|_| matches!(status, 400 | 413 | 422 | 500));
     match status {
+        _ if most == Some(0) => Some(Adjustment::NoImages),
+        _ if most.is_some() => most.map(Adjustment::ImagesAtMost),
         400 | 404 | 415 | 422 | 500 | 501 if words::NO_IMAGES.are_in(evidence) => Some(Adjustment::NoImages),
         400 | 413 | 422 if words::BAD_IMAGE.are_in(evidence) => Some(Adjustment::NoSuchImages),
         413 => Some(Adjustment::NoSuchImages),
@@ -98,10 +133,17 @@ fn named(status: u16, evidence: &str, body: &Value) -> Option<Adjustment> {
     if words::NO_SYSTEM.are_in(&text) && body.get("messages").is_some() {
         return Some(Adjustment::NoSystem);
     }
+    if words::BAD_SCHEMA.are_in(&text) && Adjustment::PlainSchemas.changes(body) {
+        return Some(Adjustment::PlainSchemas);
+    }
+    if words::NO_TOOLS.are_in(&text) && body.get("tools").is_some() {
+        return Some(Adjustment::ToolsInWords);
+    }
     if words::TEXT_CONTENT.are_in(&text) {
         return Some(Adjustment::TextContent);
     }
-    if !REFUSED.iter().any(|word| text.contains(word)) {
+    let refused = if status >= 500 { REFUSED_FOR_SURE } else { REFUSED };
+    if !refused.iter().any(|word| text.contains(word)) {
         return None;
     }
     let param = param_of(evidence);
@@ -254,6 +296,19 @@ mod tests {
     }
 
     #[test]
+    fn a_failure_of_the_server_is_no_refusal_unless_it_says_so() {
+        for text in [
+            "An unexpected error occurred while streaming the response",
+            "invalid state: temperature sensor",
+            "reasoning_effort must be computed",
+        ] {
+            assert_eq!(adjustment(500, text, &body()), None, "{text}");
+        }
+        let fault = "TypeError: create() got an unexpected keyword argument 'reasoning_effort'";
+        assert_eq!(adjustment(500, fault, &body()), Some(Adjustment::Without("reasoning_effort")));
+    }
+
+    #[test]
     fn images_that_are_refused_are_left_out_where_there_are_any() {
         let image = json!({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:"}}]}]});
         for (status, text, found) in [
@@ -265,6 +320,7 @@ mod tests {
                 Adjustment::NoSuchImages,
             ),
             (400, "Could not process image", Adjustment::NoSuchImages),
+            (400, "At most 0 image(s) may be provided in one request.", Adjustment::NoImages),
             (413, "Request Entity Too Large", Adjustment::NoSuchImages),
         ] {
             assert_eq!(adjustment(status, text, &image), Some(found), "{text}");

@@ -5,6 +5,8 @@ pub(crate) const PROMPT_TOO_LONG: Words = Words(include_str!("words/prompt_too_l
 pub(crate) const BROKEN_HISTORY: Words = Words(include_str!("words/broken_history.txt"));
 pub(crate) const CONTENT_POLICY: Words = Words(include_str!("words/content_policy.txt"));
 pub(crate) const AUTHENTICATION: Words = Words(include_str!("words/authentication.txt"));
+/// Too much at once: it goes after a while.
+pub(crate) const RATE_LIMIT: Words = Words(include_str!("words/rate_limit.txt"));
 /// The provider cannot read what its own model wrote.
 pub(crate) const UNREADABLE_CALL: Words = Words(include_str!("words/unreadable_call.txt"));
 /// The model sees no images.
@@ -13,6 +15,10 @@ pub(crate) const NO_IMAGES: Words = Words(include_str!("words/no_images.txt"));
 pub(crate) const BAD_IMAGE: Words = Words(include_str!("words/bad_image.txt"));
 /// Content is taken as one text alone.
 pub(crate) const TEXT_CONTENT: Words = Words(include_str!("words/text_content.txt"));
+/// The schema of a tool has what the server does not know.
+pub(crate) const BAD_SCHEMA: Words = Words(include_str!("words/bad_schema.txt"));
+/// There is no form for tools.
+pub(crate) const NO_TOOLS: Words = Words(include_str!("words/no_tools.txt"));
 /// There is no role for the system.
 pub(crate) const NO_SYSTEM: Words = Words(include_str!("words/no_system.txt"));
 /// The thoughts of a history are not those that this request must have.
@@ -58,6 +64,11 @@ const ABOUT_ELSE: &[&str] = &[
     "quota",
     "per minute",
     "per day",
+    "daily",
+    "weekly",
+    "monthly",
+    "usage limit",
+    "budget",
     "credit",
     "balance",
     "image",
@@ -67,6 +78,9 @@ const ABOUT_ELSE: &[&str] = &[
     "expired",
     "call_id",
     "call id",
+    "schema",
+    "tools[",
+    "tools.",
 ];
 /// Names of parameters, in which such words stand and say nothing.
 const NAMES: &[&str] = &[
@@ -105,6 +119,17 @@ pub(crate) fn names_a_message(text: &str) -> bool {
     })
 }
 
+/// How many images a request may have, where a refusal says it: `at most 1 image(s)`, `up to 5 images`.
+pub(super) fn most_images(text: &str) -> Option<u64> {
+    let text = text.to_lowercase();
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let limits = ["at most", "up to", "maximum of", "no more than", "limit of", "limited to", "max"];
+    let counted = words.windows(2).filter(|pair| pair.last().is_some_and(|word| word.starts_with("image")));
+    let mut counts = counted.filter_map(|pair| pair.first()?.parse().ok());
+    let limited = |count: &u64| limits.iter().any(|limit| text.contains(&format!("{limit} {count} image")));
+    counts.find(limited)
+}
+
 pub(super) fn has_word(text: &str, word: &str) -> bool {
     word_at(text, word).is_some()
 }
@@ -131,11 +156,14 @@ mod tests {
             BROKEN_HISTORY,
             CONTENT_POLICY,
             AUTHENTICATION,
+            RATE_LIMIT,
             UNREADABLE_CALL,
             NO_IMAGES,
             BAD_IMAGE,
             TEXT_CONTENT,
+            BAD_SCHEMA,
             NO_SYSTEM,
+            NO_TOOLS,
             THINKING,
         ] {
             for line in words.0.lines().filter(|line| !line.starts_with('#')) {
@@ -167,6 +195,10 @@ mod tests {
             "too many tokens: total number of tokens in the prompt cannot exceed 4081",
             "Trying to keep the first 5000 tokens when context the overflows. However, the model is loaded with context length of only 4096 tokens",
             "Input tokens exceed the configured limit of 272000 tokens. Your messages resulted in 300000 tokens.",
+            "Context size has been exceeded.",
+            "Total tokens of image and text exceed max message tokens",
+            "Prompt 超长，请缩短后重试",
+            "输入内容的长度超过最大长度限制 8192",
             // Nobody's own words, but plain enough.
             "The prompt has 70000 tokens, more than the 65536 that this deployment takes",
             "context size overflow: 9000/8192",
@@ -187,10 +219,26 @@ mod tests {
             "Your credit balance is too low to access the Anthropic API.",
             "temperature: Input should be less than or equal to 1",
             "Unrecognized request argument supplied: reasoning_effort",
+            "You have exceeded your daily token limit.",
+            "ExceededTokenBudget: Current spend for token: 7.2e-05; Max Budget for Token: 2e-07",
+            "Invalid schema for function 'terminal': In context=('properties', 'n'), 'maximum' is not permitted.",
         ] {
             assert!(!prompt_too_long(400, text), "{text}");
         }
         assert!(!prompt_too_long(403, "token limit"));
+    }
+
+    #[test]
+    fn the_most_images_of_a_request_are_read() {
+        for (text, most) in [
+            ("At most 1 image(s) may be provided in one request.", Some(1)),
+            ("Too many images provided. This model supports up to 5 images", Some(5)),
+            ("a maximum of 0 image inputs", Some(0)),
+            ("image 5 image", None),
+            ("At most 4096 tokens, and your 3 images have 5000", None),
+        ] {
+            assert_eq!(most_images(text), most, "{text}");
+        }
     }
 
     #[test]

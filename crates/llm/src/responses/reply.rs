@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use types::content::ToolCall;
 use types::model::Ending;
 
-use crate::answer::{Answer, Tokens, response_id, tool_call};
+use crate::answer::{Answer, Tokens, count, error_of, response_id, said_instead, tool_call};
 use crate::ending::{Reason, reason};
 use crate::json;
 use crate::problem::Problem;
@@ -20,7 +20,7 @@ pub(crate) fn read(body: &[u8]) -> Result<Answer, Problem> {
 
 /// `items` stand for the output of a response that has none.
 pub(super) fn answer(reply: &Value, items: &[Value]) -> Result<Answer, Problem> {
-    if let Some(error) = reply.get("error").filter(|error| !error.is_null()) {
+    if let Some(error) = error_of(reply) {
         return Err(Problem::in_body(error));
     }
     let end = end_of(reply)?;
@@ -32,7 +32,7 @@ pub(super) fn answer(reply: &Value, items: &[Value]) -> Result<Answer, Problem> 
     let output = reply.get("output").and_then(Value::as_array).filter(|output| !output.is_empty());
     let output = output.map_or(items, Vec::as_slice);
     if output.is_empty() && end != Reason::Withheld {
-        return Err(Problem::no_response());
+        return Err(said_instead(reply).unwrap_or_else(Problem::no_response));
     }
     let mut last_is_call = false;
     for item in output {
@@ -106,7 +106,7 @@ fn joined(item: &Value, list: &str) -> String {
 }
 
 pub(crate) fn tokens(usage: &Value) -> Tokens {
-    let count = |path: &str| usage.pointer(path).and_then(Value::as_u64).unwrap_or(0);
+    let count = |path: &str| usage.pointer(path).and_then(count).unwrap_or(0);
     Tokens {
         prompt: count("/input_tokens"),
         completion: count("/output_tokens"),

@@ -23,7 +23,8 @@ struct Body<'a> {
     input: Vec<Item<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tools: Vec<WireTool<'a>>,
-    tool_choice: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tool_choice: Option<&'static str>,
     store: bool,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     stream: bool,
@@ -61,7 +62,7 @@ pub(crate) fn body(
         instructions: history.system.join("\n"),
         input: items(&history, plan.traits.vision, &images),
         tools: tools.collect(),
-        tool_choice: "auto",
+        tool_choice: (!tweaks.tools_in_words).then_some("auto"),
         store: false,
         stream: plan.stream,
         options: options(llm, plan, tweaks),

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use types::calls::DeltaKind;
 
 use super::reply::answer;
-use crate::answer::Answer;
+use crate::answer::{Answer, error_of};
 use crate::json::{self, Growing};
 use crate::problem::Problem;
 use crate::sse::SseEvent;
@@ -26,6 +26,7 @@ pub(crate) struct Assembly {
 #[derive(Default)]
 struct PartialItem {
     id: String,
+    index: Option<u64>,
     item: Value,
     text: Growing,
     thought: Growing,
@@ -48,24 +49,25 @@ impl Assembly {
                 self.items.clear();
             }
             "response.output_text.delta" | "response.refusal.delta" => {
-                let (id, delta) = delta_of(&said);
-                out.delta(DeltaKind::Text, self.item(id, "message")?.text.push(delta), id);
+                let (item, delta) = delta_of(&said);
+                out.delta(DeltaKind::Text, self.item(item, "message")?.text.push(delta), item.id);
             }
             "response.reasoning_summary_text.delta" | "response.reasoning_text.delta" => {
-                let (id, delta) = delta_of(&said);
-                out.delta(DeltaKind::Reasoning, self.item(id, "reasoning")?.thought.push(delta), id);
+                let (item, delta) = delta_of(&said);
+                out.delta(DeltaKind::Reasoning, self.item(item, "reasoning")?.thought.push(delta), item.id);
             }
             "response.function_call_arguments.delta" => {
-                let (id, delta) = delta_of(&said);
-                self.item(id, "function_call")?.arguments.push(delta);
+                let (item, delta) = delta_of(&said);
+                self.item(item, "function_call")?.arguments.push(delta);
             }
             "response.output_item.added" | "response.output_item.done" => {
                 let mut item = said.get("item").cloned().unwrap_or_default();
                 json::clean(&mut item);
-                let id = item.get("id").and_then(Value::as_str).map(str::to_owned);
-                let kind = item.get("type").and_then(Value::as_str).unwrap_or_default().to_owned();
+                let id = text_of(&item, "id").map(str::to_owned);
+                let kind = text_of(&item, "type").unwrap_or_default().to_owned();
                 let is_whole = event_is(&said, event, "response.output_item.done");
-                let partial = self.item(id.as_deref(), &kind)?;
+                let named = Named { id: id.as_deref(), index: index_of(&said) };
+                let partial = if is_whole { self.item(named, &kind)? } else { self.begin(named, &kind)? };
                 (partial.item, partial.is_whole) = (item, is_whole);
             }
             "response.completed" | "response.incomplete" | "response.failed" | "response.done" => {
@@ -83,7 +85,7 @@ impl Assembly {
                 ));
             }
             _ => {
-                if let Some(error) = said.get("error").filter(|error| !error.is_null()) {
+                if let Some(error) = error_of(&said) {
                     return Err(Problem::in_body(error));
                 }
             }
@@ -101,25 +103,62 @@ impl Assembly {
         }
     }
 
-    /// The item that is under way under this id; without one, the last if it is of this kind.
-    fn item(&mut self, id: Option<&str>, kind: &str) -> Result<&mut PartialItem, Problem> {
-        let place = self.items.iter().rposition(|item| match id {
-            Some(id) => item.id == id,
-            None => !item.is_whole && item.item.get("type").is_some_and(|of| of == kind),
-        });
-        let place = place.unwrap_or_else(|| {
-            let id = id.unwrap_or_default().to_owned();
-            self.items.push(PartialItem { id, item: json!({"type": kind}), ..PartialItem::default() });
-            self.items.len() - 1
-        });
+    /// The item that is under way under this id. Some relays have another id in each event, others none: then it is the one of
+    /// this kind in this place, or the last.
+    fn item(&mut self, named: Named<'_>, kind: &str) -> Result<&mut PartialItem, Problem> {
+        let is_open = |item: &PartialItem| !item.is_whole && text_of(&item.item, "type") == Some(kind);
+        let by_place = || {
+            self.items
+                .iter()
+                .rposition(|item| is_open(item) && named.index.is_some() && item.index == named.index)
+        };
+        let last = || self.items.iter().rposition(is_open).filter(|_| named.id.is_none());
+        match self.by_id(named.id).or_else(by_place).or_else(last) {
+            Some(place) => self.at(place),
+            None => self.begin(named, kind),
+        }
+    }
+
+    /// An item that begins, unless it has been heard of.
+    fn begin(&mut self, named: Named<'_>, kind: &str) -> Result<&mut PartialItem, Problem> {
+        if let Some(place) = self.by_id(named.id) {
+            return self.at(place);
+        }
+        let (id, index) = (named.id.unwrap_or_default().to_owned(), named.index);
+        self.items.push(PartialItem { id, index, item: json!({"type": kind}), ..PartialItem::default() });
+        self.at(self.items.len() - 1)
+    }
+
+    fn by_id(&self, id: Option<&str>) -> Option<usize> {
+        let id = id?;
+        self.items.iter().rposition(|item| item.id == id)
+    }
+
+    fn at(&mut self, place: usize) -> Result<&mut PartialItem, Problem> {
         let too_many = || Problem::garbled("the streamed answer has too many items");
         self.items.get_mut(place).filter(|_| place < MAX_ITEMS).ok_or_else(too_many)
     }
 }
 
-fn delta_of(said: &Value) -> (Option<&str>, &str) {
-    let text = |key: &str| said.get(key).and_then(Value::as_str);
-    (text("item_id"), text("delta").unwrap_or_default())
+/// What an event says of the item that it is about.
+#[derive(Clone, Copy)]
+struct Named<'a> {
+    id: Option<&'a str>,
+    index: Option<u64>,
+}
+
+fn delta_of(said: &Value) -> (Named<'_>, &str) {
+    let named = Named { id: text_of(said, "item_id"), index: index_of(said) };
+    (named, text_of(said, "delta").unwrap_or_default())
+}
+
+/// A text that is not empty.
+fn text_of<'a>(value: &'a Value, key: &str) -> Option<&'a str> {
+    value.get(key).and_then(Value::as_str).filter(|text| !text.is_empty())
+}
+
+fn index_of(said: &Value) -> Option<u64> {
+    said.get("output_index").and_then(Value::as_u64)
 }
 
 fn event_is(said: &Value, event: &SseEvent, kind: &str) -> bool {

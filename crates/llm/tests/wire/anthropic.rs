@@ -93,6 +93,22 @@ async fn arguments_that_are_no_object_are_shown_to_the_model() {
     assert_eq!(blocks[2]["input"], json!({"unreadable_arguments": "[1]"}));
 }
 
+/// "thinking.signature: Field required": relays lose them.
+#[tokio::test]
+async fn thoughts_without_their_signature_are_not_sent_back_to_claude() {
+    let said = Turn::ok(&messages(json!([{"type": "text", "text": "hi"}])));
+    let thought = json!({"type": "thinking", "thinking": "hm", "signature": ""});
+    let thoughtful = Message { thinking_blocks: vec![thought], ..calls(&["1"]) };
+    for (model, kept) in [(SONNET, false), ("anthropic/kimi-k2", true)] {
+        let fake = FakeModel::start([said.clone()]).await;
+        let llm = LlmConfig { extended_thinking_budget: Some(2048), ..fake.llm(model) };
+        ask(&llm, vec![user("go"), thoughtful.clone(), result("1", "x")]).await.unwrap();
+        let body = &fake.asked()[0].body;
+        assert_eq!(body["messages"][1]["content"][0]["type"] == "thinking", kept, "{body}");
+        assert_eq!(body.get("thinking"), None, "{body}");
+    }
+}
+
 /// "Expected `thinking` or `redacted_thinking`, but found `tool_use`": after a change of the model nothing can be done about it.
 #[tokio::test]
 async fn thinking_is_not_asked_for_in_a_round_that_began_without() {

@@ -16,7 +16,7 @@ use types::model::{Ending, ModelRequest};
 use super::fake::{Heard, user};
 
 /// Hands out these pieces and then ends.
-struct Wire(Vec<Bytes>);
+pub struct Wire(pub Vec<Bytes>);
 
 #[async_trait]
 impl Transport for Wire {

@@ -100,7 +100,11 @@ async fn a_call_that_the_provider_itself_cannot_read_is_made_again_warmer() {
     let reason = Turn::ok(
         &json!({"choices": [{"message": {"content": ""}, "finish_reason": "MALFORMED_FUNCTION_CALL"}]}),
     );
-    for first in [plain, within, reason] {
+    let mut other = error.clone();
+    // As llama.cpp says it of a call in the history.
+    other["message"] = json!("Failed to parse tool call arguments as JSON");
+    let other = Turn::json(400, &json!({ "error": other }));
+    for first in [plain, within, reason, other] {
         let fake = FakeModel::start([first, hi()]).await;
         let llm = LlmConfig { temperature: Some(0.0), ..fake.llm("groq/llama") };
         let answer = ask(&llm, vec![user("go")]).await.unwrap();
@@ -208,4 +212,49 @@ async fn a_page_that_asks_for_a_login_is_not_our_key() {
     let fake = FakeModel::start([Turn::raw("text/html", "<title>Proxy login</title>").status(401)]).await;
     let failure = ask(&fake.llm(CHAT), vec![user("go")]).await.unwrap_err();
     assert!(failure.detail.contains("answered 401: Proxy login"), "{}", failure.detail);
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_know_a_schema_gets_a_simpler_one() {
+    let rich = json!({"type": "object", "additionalProperties": false, "properties": {"command": {"anyOf": [{"type": "string"}, {"type": "null"}]}}});
+    let plain = json!({"type": "object", "properties": {"command": {"type": "string"}}});
+    for (model, at) in [(CHAT, "/tools/0/function/parameters"), (ANTHROPIC, "/tools/0/input_schema")] {
+        for words in [
+            "Invalid JSON payload received. Unknown name \"additionalProperties\" at 'tools[0].function_declarations[0].parameters': Cannot find field.",
+            "Invalid schema for function 'terminal': In context=('properties', 'command'), 'anyOf' is not permitted.",
+            "tools.0.custom.input_schema: JSON schema is invalid. It must match JSON Schema draft 2020-12",
+        ] {
+            let said = if model == CHAT {
+                hi()
+            } else {
+                Turn::ok(&messages(json!([{"type": "text", "text": "hi"}])))
+            };
+            let fake = FakeModel::start([refused(words), said.clone(), said]).await;
+            let mut known = tool();
+            known.parameters = rich.clone();
+            let (client, llm) = (client(), LlmConfig { num_retries: 1, ..fake.llm(model) });
+            let request = ModelRequest::new(vec![user("go")], vec![known]);
+            for _ in 0..2 {
+                let answer = client.complete(&llm, SESSION, &request, None).await;
+                answer.unwrap_or_else(|failure| panic!("{words}: {failure:?}"));
+            }
+            let sent: Vec<_> =
+                fake.asked().iter().map(|asked| asked.body.pointer(at).unwrap().clone()).collect();
+            assert_eq!(sent, [rich.clone(), plain.clone(), plain.clone()], "{model} {words}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_has_moved_is_not_followed_and_its_new_place_is_told() {
+    let moved =
+        Turn::json(308, &json!({})).header("location", "https://user:secret@new.example/v1/chat?key=secret");
+    let fake = FakeModel::start([moved, hi()]).await;
+    let failure = ask(&fake.llm(CHAT), vec![user("go")]).await.unwrap_err();
+    assert!(
+        failure.detail.contains("answered 308: it sends callers to https://new.example/v1/chat;"),
+        "{}",
+        failure.detail
+    );
+    assert!(!failure.detail.contains("secret") && fake.asked().len() == 1, "{}", failure.detail);
 }

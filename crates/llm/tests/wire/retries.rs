@@ -73,7 +73,8 @@ async fn an_answer_without_choices_is_tried_again_and_warmer() {
 
 #[tokio::test]
 async fn a_cut_answer_is_asked_for_again() {
-    let fake = FakeModel::start([hi().cut(), hi()]).await;
+    let half = Turn::raw("application/json", "{\"choices\": [{\"message\": {\"content\": \"h").cut();
+    let fake = FakeModel::start([half, hi()]).await;
     ask(&fake.llm("openai/x"), vec![user("go")]).await.unwrap();
     assert_eq!(fake.asked().len(), 2);
 }

@@ -31,6 +31,28 @@ async fn a_key_never_shows_in_an_error() {
 }
 
 #[tokio::test]
+async fn no_part_of_what_holds_a_key_shows() {
+    let secrets = ["bearer-secret", "query-secret", "body-secret", "user-secret", "nested-secret"];
+    let echo = json!({"error": {"message": format!("{}: {}", "x".repeat(1_890), secrets.join(" and "))}});
+    let fake = FakeModel::start([Turn::json(400, &echo)]).await;
+    let extra =
+        json!({"api_key": "body-secret", "options": {"access_token": "nested-secret", "key_words": "and"}});
+    let llm = LlmConfig {
+        base_url: Some(fake.url().replace("http://", "http://user-secret@") + "/v1?api_key=query-secret"),
+        extra_headers: json!({"Authorization": "Bearer bearer-secret"}).as_object().cloned(),
+        litellm_extra_body: extra.as_object().cloned().unwrap(),
+        num_retries: 1,
+        ..fake.llm("openai/x")
+    };
+    let detail = ask(&llm, vec![user("go")]).await.unwrap_err().detail;
+    assert!(detail.contains(" and "), "{detail}");
+    for secret in secrets {
+        // Not even what is left of one where the text is cut.
+        assert!(!detail.contains(&secret[..6]), "{detail}");
+    }
+}
+
+#[tokio::test]
 async fn an_unreachable_url_does_not_show_its_user() {
     let fake = FakeModel::start([]).await;
     let llm = LlmConfig {

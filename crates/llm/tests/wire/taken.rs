@@ -25,8 +25,8 @@ const MODELS: [&str; 7] = [
 
 const TEXTS: [&str; 4] = ["", " \n", "hello", "é\u{0}"];
 const IDS: [&str; 4] = ["call_1", "functions.terminal:0", "call_1", ""];
-const ARGUMENTS: [&str; 4] = ["{\"command\":\"ls\"}", "{", "[]", ""];
-const NAMES: [&str; 3] = ["terminal", "no such tool!", ""];
+const ARGUMENTS: [&str; 5] = ["{\"command\":\"ls\"}", "{", "[]", "", "deep"];
+const NAMES: [&str; 4] = ["terminal", "no such tool!", "", "7zip"];
 const PNG: &str = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg==";
 
 fn of<T: Copy>(all: &[T], drawn: u8) -> T {
@@ -55,10 +55,14 @@ fn message((kind, said, other): (u8, u8, u8)) -> Message {
             let call = |number: u8| ToolCall {
                 id: of(&IDS, other.wrapping_add(number)).to_owned(),
                 name: of(&NAMES, said.wrapping_add(number)).to_owned(),
-                arguments: of(&ARGUMENTS, other.wrapping_add(number)).to_owned(),
+                arguments: match of(&ARGUMENTS, other.wrapping_add(number)) {
+                    "deep" => format!("{}{}", "{\"a\":".repeat(90) + "1", "}".repeat(90)),
+                    arguments => arguments.to_owned(),
+                },
                 origin: "completion".to_owned(),
             };
-            let thinking = json!({"type": "thinking", "thinking": "hm", "signature": "s"});
+            let signature = if said % 3 == 0 { "" } else { "s" };
+            let thinking = json!({"type": "thinking", "thinking": "hm", "signature": signature});
             let texts = message.content.into_iter().filter(|piece| piece.as_text().is_some());
             Message {
                 role: Role::Assistant,

@@ -12,6 +12,8 @@ use crate::secrets::Secrets;
 
 /// Lines shown on either side of a change.
 const CONTEXT: usize = 4;
+/// Matches whose lines are named.
+const NAMED: usize = 20;
 const CHECK: &str =
     "Check that this is what you meant, indentation and neighbouring lines too; edit again if not.";
 
@@ -132,11 +134,12 @@ impl OpenFile {
             if old.is_empty() {
                 continue;
             }
-            let starts: Vec<usize> = self.before.text.match_indices(&old).map(|(start, _)| start).collect();
+            let mut found = self.before.text.match_indices(&old).map(|(start, _)| start);
+            let starts: Vec<usize> = found.by_ref().take(NAMED).collect();
             match starts.as_slice() {
                 [] => {}
                 [start] => return Ok((*start, old, new)),
-                several => return Err(self.ambiguous(&old, several)),
+                several => return Err(self.ambiguous(&old, several, found.count())),
             }
         }
         Err(format!(
@@ -145,12 +148,18 @@ impl OpenFile {
         ))
     }
 
-    fn ambiguous(&self, old: &str, starts: &[usize]) -> String {
-        let line =
-            |start: &usize| self.before.text.get(..*start).unwrap_or_default().matches('\n').count() + 1;
-        let lines: Vec<usize> = starts.iter().map(line).collect();
+    /// `others`: how many more matches there are behind those that start here.
+    fn ambiguous(&self, old: &str, starts: &[usize], others: usize) -> String {
+        let (mut line, mut done) = (1, 0);
+        let lines = starts.iter().map(|start| {
+            line += self.before.text.get(done..*start).unwrap_or_default().matches('\n').count();
+            done = *start;
+            line
+        });
+        let lines: Vec<usize> = lines.collect();
+        let others = if others == 0 { String::new() } else { format!(" and {others} times behind these") };
         format!(
-            "No replacement was performed. Multiple occurrences of old_str `{old}` in lines {lines:?}. Please \
+            "No replacement was performed. Multiple occurrences of old_str `{old}` in lines {lines:?}{others}. Please \
              ensure it is unique."
         )
     }

@@ -80,9 +80,6 @@ impl Before {
     }
 }
 
-/// Bytes of a file's content that an event may hold, before and after an edit each.
-const LONGEST: usize = 100 * 1024;
-
 /// What an event tells of an edit.
 #[derive(Default)]
 pub struct Told {
@@ -93,17 +90,20 @@ pub struct Told {
 }
 
 impl Told {
+    /// Bytes of a file's content that an event may hold, before and after an edit each.
+    pub const LONGEST: usize = 100 * 1024;
+
     /// Contents that are too large for an event are left out of it.
     #[must_use]
     pub fn of(old: Option<String>, new: Option<String>) -> Self {
         let length = |content: &Option<String>| content.as_ref().map_or(0, String::len);
-        if length(&old).max(length(&new)) <= LONGEST {
+        if length(&old).max(length(&new)) <= Self::LONGEST {
             return Self { old, new, remark: None };
         }
         let remark = format!(
             "[The event of this edit does not hold the file's content before and after it, which is larger than \
              {} KiB.]",
-            LONGEST / 1024
+            Self::LONGEST / 1024
         );
         Self { remark: Some(remark), ..Self::default() }
     }

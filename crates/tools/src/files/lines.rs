@@ -8,7 +8,9 @@ const LONGEST: usize = 4_000;
 /// The lines of a text, without their newlines. The empty text has none.
 #[must_use]
 pub fn lines(text: &str) -> Vec<&str> {
-    text.split_inclusive('\n').map(|line| line.trim_end_matches(['\n', '\r'])).collect()
+    let mut lines = Vec::with_capacity(memchr::memchr_iter(b'\n', text.as_bytes()).count() + 1);
+    lines.extend(text.split_inclusive('\n').map(|line| line.trim_end_matches(['\n', '\r'])));
+    lines
 }
 
 /// A line that is not too long. Secrets are hidden before it is cut.

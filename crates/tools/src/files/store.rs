@@ -15,6 +15,13 @@ use crate::open::{self, Opened, Symlink};
 const MAX_BYTES: u64 = 10 * 1024 * 1024;
 const DEFAULT_MODE: u32 = 0o644;
 const NEW_MODE: u32 = 0o666;
+/// What is said of a file that can be made or moved nowhere beside another, which may be written itself all the same.
+const NOT_BESIDE: [io::ErrorKind; 4] = [
+    io::ErrorKind::PermissionDenied,
+    io::ErrorKind::ReadOnlyFilesystem,
+    io::ErrorKind::ResourceBusy,
+    io::ErrorKind::CrossesDevices,
+];
 const NOT_REGULAR: &str = "It is not a regular file.";
 
 /// The whole of a text file.
@@ -46,8 +53,9 @@ pub fn read(path: &Path) -> Result<Vec<u8>, String> {
 }
 
 /// Makes `path` hold `bytes`: all of them or, on failure, what it held before. Mode and owner are kept; a
-/// symbolic link stays one. A file with other names (hard links) is written in place, so that it stays one file;
-/// only a crash in the middle of that leaves it half written.
+/// symbolic link stays one. A file with other names (hard links) is written in place, so that it stays one file, and so is one
+/// beside which none can be made that is like it: its folder may not be written, it is mounted alone, its owner is somebody
+/// else. Only a crash in the middle of that leaves it half written.
 ///
 /// # Errors
 /// In words for the model; they name `path` only.
@@ -62,8 +70,11 @@ pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), String> {
 pub fn create(path: &Path, bytes: &[u8]) -> Result<(), String> {
     check_size(path, bytes.len() as u64)?;
     let written = open::fresh(path, NEW_MODE).and_then(|mut file| {
-        hands::give(&file)?;
-        file.write_all(bytes)
+        let written = hands::give(&file).and_then(|()| file.write_all(bytes));
+        if written.is_err() {
+            let _ = std::fs::remove_file(path);
+        }
+        written
     });
     written.map_err(|error| format!("Ran into {error} while trying to write to {}", path.display()))
 }
@@ -71,7 +82,13 @@ pub fn create(path: &Path, bytes: &[u8]) -> Result<(), String> {
 fn write_over(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let path = std::fs::canonicalize(path)?;
     let before = std::fs::metadata(&path)?;
-    if before.nlink() > 1 { write_in_place(&path, bytes) } else { write_beside(&path, bytes, &before) }
+    if before.nlink() > 1 {
+        return write_in_place(&path, bytes);
+    }
+    match write_beside(&path, bytes, &before) {
+        Err(error) if NOT_BESIDE.contains(&error.kind()) => write_in_place(&path, bytes),
+        written => written,
+    }
 }
 
 fn write_in_place(path: &Path, bytes: &[u8]) -> io::Result<()> {
@@ -101,8 +118,7 @@ fn write_fresh(fresh: &Path, bytes: &[u8], before: &Metadata) -> io::Result<()> 
     file.write_all(bytes)?;
     let now = file.metadata()?;
     if (now.uid(), now.gid()) != (before.uid(), before.gid()) {
-        // Only root may give files away; without that, the file becomes ours.
-        let _ = std::os::unix::fs::fchown(&file, Some(before.uid()), Some(before.gid()));
+        std::os::unix::fs::fchown(&file, Some(before.uid()), Some(before.gid()))?;
     }
     file.set_permissions(Permissions::from_mode(before.mode() & 0o7777))
 }

@@ -7,9 +7,10 @@ use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
+use super::MOST_TOLD;
 use super::find::patched;
 use super::parse::{Change, Section};
-use crate::files::{Before, History, store};
+use crate::files::{Before, History, Told, store};
 use crate::hands;
 
 /// Bytes of all files that a patch changes, before and after.
@@ -27,7 +28,7 @@ pub enum Kind {
     Add {
         text: String,
     },
-    /// What it holds, if that is a text.
+    /// What it holds, if that is a text that an event can tell.
     Delete {
         text: Option<String>,
     },
@@ -57,7 +58,7 @@ impl Plan {
             .map_err(|error| format!("Ran into {error} while trying to reach {}", working_dir.display()))?;
         let workspace = Workspace { working_dir, root };
         let mut plan = Self { steps: Vec::new(), off: 0 };
-        let (mut taken, mut held) = (BTreeSet::new(), 0);
+        let (mut taken, mut held, mut deleted) = (BTreeSet::new(), 0, 0);
         for Section { path: name, change } in sections {
             let verb = verb(&change);
             let wrong = |what: &str| format!("{verb} File Error: {what}: {name}");
@@ -81,8 +82,11 @@ impl Plan {
                     store::check_size(&path, text.len() as u64)?;
                     Kind::Add { text }
                 }
-                // A file need not be read to be deleted.
-                Change::Delete => Kind::Delete { text: Before::read(&path).ok().map(|before| before.text) },
+                Change::Delete => {
+                    let text = told(&path).filter(|text| deleted + text.len() <= MOST_TOLD);
+                    deleted += text.as_ref().map_or(0, String::len);
+                    Kind::Delete { text }
+                }
                 Change::Update { move_to, hunks } => {
                     let before = Before::read(&path)?;
                     let (text, off) = patched(&before.text, &hunks)?;
@@ -178,6 +182,15 @@ impl Workspace<'_> {
         }
         Ok(Some(Target { name, path }))
     }
+}
+
+/// What a file holds that is to go: to be deleted it need not be read.
+fn told(path: &Path) -> Option<String> {
+    let is_small = fs::metadata(path).is_ok_and(|meta| meta.len() <= Told::LONGEST as u64);
+    if !is_small {
+        return None;
+    }
+    Some(Before::read(path).ok()?.text)
 }
 
 fn verb(change: &Change) -> &'static str {

@@ -12,6 +12,9 @@ const LOOSE_ANCHOR: u64 = 1;
 /// What should stand at the end of the file stands elsewhere.
 const NOT_AT_END: u64 = 10_000;
 
+/// Lines of a file times lines that are looked for in it: more would take too long where they are much alike.
+const MOST_COMPARED: usize = 200_000_000;
+
 /// The text with the hunks in it, and how far off they were: nothing if all stood there letter by letter.
 ///
 /// # Errors
@@ -19,6 +22,10 @@ const NOT_AT_END: u64 = 10_000;
 pub fn patched(text: &str, hunks: &[Hunk]) -> Result<(String, u64), String> {
     // With a newline at its end, the last line is an empty one.
     let lines: Vec<&str> = text.split('\n').collect();
+    let wanted: usize = hunks.iter().map(|hunk| hunk.anchors.len() + hunk.lines.len()).sum();
+    if lines.len().saturating_mul(wanted) > MOST_COMPARED {
+        return Err("The patch has too many lines for so large a file. Part it.".to_owned());
+    }
     let mut patched: Vec<&str> = Vec::with_capacity(lines.len());
     let (mut done, mut off) = (0, 0);
     for hunk in hunks {

@@ -13,7 +13,7 @@ use crate::args::Args;
 use crate::blocking::blocking;
 use crate::context::ToolContext;
 use crate::error::Error;
-use crate::files::{Before, Edits, Told};
+use crate::files::{Before, Edits, Told, store};
 use crate::observation::Observation;
 use crate::paths;
 use crate::spec::Spec;
@@ -119,6 +119,8 @@ fn edit(action: &Action, path: &Path, edits: &Edits) -> Result<Observation, Stri
         let word = if expected == 1 { "occurrence" } else { "occurrences" };
         return Err(format!("Expected {expected} {word} but found {found} in {shown}."));
     }
+    let kept = (before.text.len() as u64).saturating_sub(found.saturating_mul(old.len() as u64));
+    store::check_size(path, kept.saturating_add(found.saturating_mul(new.len() as u64)))?;
     let text = before.text.replace(&old, &new);
     if text == before.text {
         return Err("No changes made. The new content is identical to the current content.".to_owned());

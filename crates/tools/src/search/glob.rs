@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
 
-use super::halt::{Halt, Stop};
+use super::halt::{Halt, Stop, in_time};
 use super::{HINTS, Newest, described, folder, folder_parameter, listed, names, walk};
 use crate::args::Args;
 use crate::blocking::blocking;
@@ -76,7 +76,7 @@ impl Tool for Glob {
     async fn run(&self, action: Arc<Action>, cancel: CancellationToken) -> Result<Observation, String> {
         let working_dir = self.working_dir.clone();
         let (halt, _guard) = Halt::new(&cancel);
-        blocking(move || observe(&action, &working_dir, &halt)).await?
+        in_time(blocking(move || observe(&action, &working_dir, &halt)), &cancel).await?
     }
 }
 

@@ -1,10 +1,14 @@
 //! When a search ends without having come to its end.
 
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 const LONGEST: Duration = Duration::from_secs(30);
+
+/// A search that has not noticed its end by then is left to itself.
+const GRACE: Duration = Duration::from_millis(500);
 
 /// Asked now and then by what searches.
 pub struct Halt {
@@ -37,6 +41,26 @@ impl Halt {
             return Err(Stop::Interrupted);
         }
         if Instant::now() >= self.deadline { Err(Stop::TooLong) } else { Ok(()) }
+    }
+}
+
+/// What the search answers, in time whatever it is busy with.
+///
+/// # Errors
+/// In words for the model.
+pub async fn in_time<T>(
+    search: impl Future<Output = Result<T, String>>,
+    cancel: &CancellationToken,
+) -> Result<T, String> {
+    let interrupted = async {
+        cancel.cancelled().await;
+        tokio::time::sleep(GRACE).await;
+    };
+    let mut search = pin!(search);
+    tokio::select! {
+        found = &mut search => found,
+        () = interrupted => Err(Stop::Interrupted.told().unwrap_or_else(|why| why)),
+        () = tokio::time::sleep(LONGEST + GRACE) => Err(Stop::TooLong.told().unwrap_or_else(|why| why)),
     }
 }
 

@@ -8,9 +8,16 @@ use super::halt::{Halt, Stop};
 use crate::open::{self, Opened, Symlink};
 
 /// Bytes of a file that are read at once.
-const PIECE: u64 = 256 * 1024;
+const PIECE: u64 = 64 * 1024;
 /// A longer line is searched in parts.
 const LONGEST_LINE: usize = 4 * 1024 * 1024;
+
+/// The same for a pattern that looks around: at each place it may read all of the part.
+const LONGEST_SEEN: usize = 8 * 1024;
+/// Of such a pattern in one part.
+const MOST_STEPS: usize = 300_000;
+/// Bytes of a compiled pattern: a larger one may need that many steps for each letter.
+const LARGEST: usize = 1024 * 1024;
 
 pub enum Pattern {
     /// Found in a time that only depends on the length of the text.
@@ -27,11 +34,16 @@ impl Pattern {
             .case_insensitive(true)
             .multi_line(true)
             .crlf(true)
+            .size_limit(LARGEST)
             .build();
         if let Ok(plain) = plain {
             return Ok(Self::Plain(plain));
         }
-        let rich = fancy_regex::RegexBuilder::new(pattern).case_insensitive(true).build();
+        let rich = fancy_regex::RegexBuilder::new(pattern)
+            .case_insensitive(true)
+            .backtrack_limit(MOST_STEPS)
+            .delegate_size_limit(LARGEST)
+            .build();
         rich.map(Self::Rich).map_err(|error| error.to_string())
     }
 
@@ -70,9 +82,9 @@ impl Pattern {
             // What is found in all of it may reach over several lines; what is not is in none.
             Self::Plain(regex) => Ok(regex.is_match(text) && lines(text).any(|line| regex.is_match(line))),
             Self::Rich(regex) => {
-                for line in lines(text) {
+                for part in lines(text).flat_map(parts) {
                     halt.check()?;
-                    if regex.is_match(String::from_utf8_lossy(line).as_ref()).map_err(too_costly)? {
+                    if regex.is_match(String::from_utf8_lossy(part).as_ref()).map_err(too_costly)? {
                         return Ok(true);
                     }
                 }
@@ -91,6 +103,12 @@ fn too_costly(_: fancy_regex::Error) -> Stop {
 fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     let text = text.strip_suffix(b"\n").unwrap_or(text);
     text.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line))
+}
+
+/// Of a line; an empty one is one, too.
+fn parts(line: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let empty = line.is_empty().then_some(line);
+    line.chunks(LONGEST_SEEN).chain(empty)
 }
 
 /// Reads a piece and answers how much it was; `None` if it cannot be read.

@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod bench;
+mod bounds;
 mod catalogue;
 mod cost;
 mod extensions;
@@ -14,6 +15,7 @@ mod leftover;
 mod offspring;
 mod parity;
 mod patch;
+mod places;
 mod plain_files;
 mod planning;
 mod rough;

@@ -86,3 +86,24 @@ async fn where_no_plan_can_be_made_all_can_still_be_viewed() {
     let told = &definitions.iter().find(|tool| tool.name == TOOL).unwrap().description;
     assert!(told.contains(&bench.path(".agents_tmp/PLAN.md").display().to_string()), "{told}");
 }
+
+#[tokio::test]
+async fn a_plan_that_is_a_link_is_not_written() {
+    let bench = Bench::new();
+    let outside = bench.root.with_file_name("profile");
+    fs::write(&outside, "one\n").unwrap();
+    fs::create_dir(bench.path(".agents_tmp")).unwrap();
+    let plan = bench.path(".agents_tmp/PLAN.md");
+    symlink(&outside, &plan).unwrap();
+    let edit = json!({"command": "str_replace", "path": plan, "old_str": "one", "new_str": "two"});
+    let seen = bench.call(TOOL, edit.clone()).await;
+    assert!(error(&seen).contains("PLAN.md is a link"), "{seen}");
+    assert_eq!(fs::read_to_string(&outside).unwrap(), "one\n");
+
+    fs::remove_dir_all(bench.path(".agents_tmp")).unwrap();
+    let elsewhere = bench.root.with_file_name("elsewhere");
+    fs::create_dir(&elsewhere).unwrap();
+    symlink(&elsewhere, bench.path(".agents_tmp")).unwrap();
+    error(&bench.call(TOOL, edit).await);
+    assert_eq!(fs::read_dir(&elsewhere).unwrap().count(), 0);
+}
