@@ -76,7 +76,8 @@ impl Conversation {
         let path = format!("/api/conversations/{}", self.id);
         within(patience, "the run finishes", async || {
             let status = self.client.get_ok(&path).await["execution_status"].clone();
-            assert!(status == "running" || status == "finished", "{}: {status}", self.id);
+            let goes_on = status == "running" || status == "finished";
+            assert!(goes_on, "{}: {status}: {:?}", self.id, self.events().await.last());
             (status == "finished").then_some(())
         })
         .await;
