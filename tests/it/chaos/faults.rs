@@ -47,9 +47,10 @@ impl Fault {
         }
     }
 
-    /// What only containers can suffer, or would hardly by chance, comes in turns: `number` counts all faults.
+    /// What only containers can suffer, or would hardly by chance, comes in turns, and rarely, as it takes long. `number`: of all
+    /// faults before.
     pub fn of_containers(number: usize) -> Option<Self> {
-        match number % 12 {
+        match number % 50 {
             3 => Some(Self::RestartEngine),
             6 => Some(Self::StopWorker),
             9 => Some(Self::KillEngine),

@@ -102,13 +102,13 @@ async fn rage(
 ) -> (Vec<Talker>, Instant) {
     let (enough, told) = watch::channel(false);
     let talking: Vec<_> = talkers.into_iter().map(|talker| tokio::spawn(talker.talk(told.clone()))).collect();
-    let (mut killed, mut number) = (0, 1);
+    let mut killed = 0;
     while killed < kills {
         sleep(Duration::from_millis(100 + random.below(900))).await;
+        let number: usize = struck.values().sum();
         let due = scene.cluster.containers.as_ref().and_then(|_| Fault::of_containers(number));
         let fault = due.unwrap_or_else(|| Fault::any(random));
         if fault.strike(&mut scene.cluster, random).await {
-            number += 1;
             *struck.entry(fault).or_default() += 1;
             killed += usize::from(fault.is_kill());
         }

@@ -1,5 +1,7 @@
 //! A client as the tests need it: JSON over HTTP, and the events socket.
 
+use std::time::Duration;
+
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -13,6 +15,9 @@ pub struct Client {
     http: reqwest::Client,
 }
 
+/// Less than servers keep a connection on which nothing is asked: what they are about to close would be asked in vain.
+const IDLE: Duration = Duration::from_secs(30);
+
 /// A status and the body: JSON if it is, else a text.
 pub type Answer = (StatusCode, Value);
 
@@ -21,6 +26,7 @@ impl Client {
     pub fn new(url: &str, key: Option<&str>) -> Self {
         let http = reqwest::Client::builder()
             .no_proxy()
+            .pool_idle_timeout(IDLE)
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .unwrap();

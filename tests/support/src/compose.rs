@@ -201,6 +201,10 @@ impl Project {
 
 impl Drop for Project {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            let said = self.ask(&["logs", "--tail", "50", "supervisor", "gateway"]);
+            eprintln!("{}", String::from_utf8_lossy(&said.stdout));
+        }
         // However far it came; of what a test has taken down nothing is found.
         self.ask(&["stop", "supervisor"]);
         for (list, remove) in [(["ps", "--all"], ["rm", "-fv"]), (["volume", "ls"], ["volume", "rm"])] {

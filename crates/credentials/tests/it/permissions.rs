@@ -4,149 +4,28 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crate::cluster::drawn::Dice;
-use crate::cluster::observer::Observer;
-use crate::cluster::store::Store;
-use crate::cluster::{Cluster, attempts};
-use async_nats::{Message, Request};
+use async_nats::Request;
 use futures_util::StreamExt;
 use manyhands_credentials::Role;
-use types::subjects::{self, Every};
+use types::subjects;
 
-const ANSWERED: &str = "$JS.API.INFO";
+use crate::cluster::attempts;
+use crate::cluster::drawn::Dice;
+use crate::cluster::frames::Frames;
+use crate::cluster::observer::Observer;
+use crate::cluster::scene::Scene;
+use crate::cluster::wire::Wire;
+
 /// After so many the server is let catch up.
 const AT_ONCE: usize = 1_000;
+/// Frames that are written on one connection.
+const OF_A_CONNECTION: usize = 12;
+const LISTENERS: usize = 20;
 
 /// How many are drawn: one in so many of all.
 fn drawn(one_in: usize) -> usize {
     let all = std::env::var("MANYHANDS_PERMISSION_ATTEMPTS").ok().and_then(|text| text.parse().ok());
     all.unwrap_or(2_000) / one_in
-}
-
-/// The parts of a cluster that must not notice anything, and the worker that tries.
-struct Scene {
-    cluster: Cluster,
-    store: Store,
-    gateway: Observer,
-    /// Those to whom nobody has anything to say.
-    bystanders: Vec<Observer>,
-    victim: Observer,
-    attacker: Observer,
-}
-
-impl Scene {
-    async fn set() -> Self {
-        let cluster = Cluster::start().await;
-        let (writer, supervisor) =
-            (cluster.control(Role::Gateway).await, cluster.control(Role::Supervisor).await);
-        cluster.set_up().await;
-        let store = Store::fill(&writer.nats, &supervisor.nats).await;
-        answer_workers(cluster.control(Role::Gateway).await.nats).await;
-        let gateway = cluster.control(Role::Gateway).await;
-        let rights = Role::Gateway.permissions();
-        let heard = rights.subscribe().iter().map(String::as_str);
-        let heard: Vec<&str> = heard.filter(|subject| !subject.starts_with("_INBOX_")).collect();
-        let gateway = Observer::new(gateway, ANSWERED, &heard).await;
-        let bystanders = vec![
-            Observer::new(supervisor, ANSWERED, &[]).await,
-            Observer::new(cluster.system().await, manyhands_credentials::UPDATE_SUBJECT, &[]).await,
-            Observer::new(cluster.worker("default", 1).await, "mh.rec.default", &["mh.cmd.default.*.1"])
-                .await,
-            Observer::new(cluster.worker("a", 2).await, "mh.rec.a", &["mh.cmd.a.*.2"]).await,
-        ];
-        let victim = Observer::new(cluster.worker("v", 1).await, "mh.rec.v", &["mh.cmd.v.*.1"]).await;
-        let attacker = Observer::new(cluster.worker("a", 1).await, "mh.rec.a", &["mh.cmd.a.*.1"]).await;
-        let scene = Self { cluster, store, gateway, bystanders, victim, attacker };
-        scene.settle().await;
-        scene.forget();
-        scene
-    }
-
-    fn everybody(&self) -> impl Iterator<Item = &Observer> {
-        [&self.attacker, &self.gateway, &self.victim].into_iter().chain(&self.bystanders)
-    }
-
-    fn supervisor(&self) -> &Observer {
-        &self.bystanders[0]
-    }
-
-    /// The attacker's next incarnation.
-    fn successor(&self) -> &Observer {
-        &self.bystanders[3]
-    }
-
-    /// The attacker first: when the server has worked off what it sent, the others are asked.
-    async fn settle(&self) {
-        for part in self.everybody() {
-            part.settle().await;
-        }
-    }
-
-    fn forget(&self) {
-        self.everybody().for_each(Observer::forget);
-    }
-
-    async fn publish(
-        &self,
-        subject: &str,
-        reply: Option<String>,
-        headers: Option<async_nats::HeaderMap>,
-        body: String,
-    ) {
-        let nats = &self.attacker.client().nats;
-        let subject = subject.to_owned();
-        let sent = match (reply, headers) {
-            (None, _) => nats.publish(subject, body.into()).await,
-            (Some(reply), None) => nats.publish_with_reply(subject, reply, body.into()).await,
-            (Some(reply), Some(headers)) => {
-                nats.publish_with_reply_and_headers(subject, reply, headers, body.into()).await
-            }
-        };
-        sent.unwrap();
-    }
-
-    /// What anybody noticed that is not the attacker's to say.
-    async fn effects(&self) -> Vec<Message> {
-        self.settle().await;
-        let of_others = |message: &Message| {
-            let mut tokens = message.subject.split('.');
-            let service = (tokens.next(), tokens.next(), tokens.next(), tokens.next());
-            let is_own = match service {
-                (Some("mh"), Some("live" | "rec" | "llm"), Some("a"), _) => true,
-                (Some("mh"), Some("hist" | "ans"), Some("a"), epoch) => epoch == Some("1"),
-                _ => false,
-            };
-            !is_own
-        };
-        // Leases end by themselves, and the server says so.
-        let by_itself = |message: &Message| {
-            message.headers.as_ref().is_some_and(|headers| headers.get("Nats-Marker-Reason").is_some())
-        };
-        let noticed = self.everybody().flat_map(Observer::heard);
-        noticed.filter(|message| of_others(message) && !by_itself(message)).collect()
-    }
-}
-
-/// As a gateway does.
-async fn answer_workers(nats: async_nats::Client) {
-    for pattern in [
-        subjects::records(Every),
-        subjects::storage(Every, Every),
-        subjects::models(Every),
-        subjects::model_notes(Every, "*"),
-    ] {
-        let mut calls = nats.subscribe(pattern).await.unwrap();
-        let nats = nats.clone();
-        tokio::spawn(async move {
-            while let Some(call) = calls.next().await {
-                let Some(reply) = call.reply else { continue };
-                if subjects::may_answer(&call.subject, &reply) {
-                    nats.publish(reply, "answer".into()).await.unwrap();
-                }
-            }
-        });
-    }
-    nats.flush().await.unwrap();
 }
 
 #[tokio::test]
@@ -241,31 +120,7 @@ async fn nothing_of_others_reaches_a_workers_subscriptions() {
     let tried = subscriptions.len();
     let refusals = scene.attacker.client().refusals();
 
-    let (gateway, victim) = (&scene.gateway.client().nats, &scene.victim.client().nats);
-    for p in 0..crate::cluster::store::PARTITIONS {
-        scene.store.put(format!("mh.evt.{p}.v.log"), "bait").await;
-    }
-    for bucket in crate::cluster::store::buckets() {
-        scene.store.put(format!("$KV.{bucket}.v"), "bait").await;
-    }
-    for service in ["conversation", "bash", "file", "git"] {
-        let reply = format!("_INBOX_gateway.bait.{service}");
-        gateway.publish_with_reply(format!("mh.cmd.v.{service}.1"), reply, "bait".into()).await.unwrap();
-        gateway.publish(format!("mh.cmd.default.{service}.1"), "bait".into()).await.unwrap();
-        gateway.publish(format!("mh.cmd.a.{service}.2"), "bait".into()).await.unwrap();
-    }
-    for subject in ["mh.rec.v", "mh.hist.v.1", "mh.llm.v", "mh.llm.v.cancel"] {
-        victim.publish_with_reply(subject, "_INBOX_v_1.bait", "bait".into()).await.unwrap();
-    }
-    victim.publish("mh.live.v.log", "bait".into()).await.unwrap();
-    // With what is said here one could sign in as the next incarnation.
-    let supervisor = &scene.supervisor().client().nats;
-    supervisor.publish("mh.cmd.a.creds.2", "bait".into()).await.unwrap();
-    scene.supervisor().settle().await;
-    scene.gateway.settle().await;
-    scene.victim.settle().await;
-    scene.settle().await;
-
+    scene.bait().await;
     let mut stolen = Vec::new();
     for subscription in &mut subscriptions {
         while let Ok(Some(message)) = tokio::time::timeout(Duration::ZERO, subscription.next()).await {
@@ -277,14 +132,69 @@ async fn nothing_of_others_reaches_a_workers_subscriptions() {
         stolen.len()
     );
     assert!(stolen.is_empty(), "{stolen:?}");
-    let baits = |part: &Observer, start: &str| {
-        part.heard().iter().filter(|message| message.subject.starts_with(start)).count()
-    };
-    assert_eq!(baits(&scene.victim, "mh.cmd.v."), 4);
-    assert_eq!(baits(scene.successor(), "mh.cmd.a."), 5);
-    assert_eq!(baits(&scene.victim, "_INBOX_v_1.bait"), 4);
-    assert_eq!(baits(&scene.gateway, "mh.pub.evt.v."), crate::cluster::store::PARTITIONS);
-    assert_eq!(baits(&scene.gateway, "mh.live.v."), 1);
+    scene.bait_was_seen();
+}
+
+/// What is written on a connection without a client between: frames with odd spaces, letters and bytes, some that hide others, and at the
+/// end of each connection one that is none.
+#[tokio::test]
+async fn nothing_a_worker_writes_byte_by_byte_reaches_another_or_has_it_told_of_others() {
+    let scene = Scene::set().await;
+    let before = scene.store.contents().await;
+    scene.settle().await;
+    scene.forget();
+    let (url, credentials) = (scene.cluster.server.url(), scene.cluster.worker_credentials("a", 1));
+    let (mut frames, mut told) = (Frames::new(), Vec::new());
+    let (mut whole, mut broken, mut hung_up, mut connections) = (0, 0, 0, 0);
+    while whole + broken < drawn(5) {
+        let mut wire = Wire::open(&url, &credentials).await;
+        let together: Vec<u8> = (0..OF_A_CONNECTION).flat_map(|_| frames.whole()).collect();
+        whole += OF_A_CONNECTION;
+        // Some subjects it takes for no frame at all.
+        hung_up += usize::from(!wire.say(&together).await);
+        broken += 1;
+        told.extend(wire.end(&frames.broken()).await);
+        connections += 1;
+    }
+    let mut listening = Vec::new();
+    for _ in 0..LISTENERS {
+        let mut wire = Wire::open(&url, &credentials).await;
+        let together: Vec<u8> = (0..drawn(5) / LISTENERS).flat_map(|_| frames.subscription()).collect();
+        assert!(wire.say(&together).await, "what it may not is refused, and it goes on");
+        listening.push(wire);
+    }
+    let effects = scene.effects().await;
+    let after = scene.store.contents().await;
+    scene.settle().await;
+    scene.forget();
+    scene.bait().await;
+    scene.bait_was_seen();
+    for mut wire in listening {
+        assert!(wire.say(b"").await);
+        told.extend(wire.messages());
+    }
+    println!(
+        "{whole} frames and {broken} that are none on {connections} connections, of which {hung_up} ended early, \
+         {} subscriptions: {} effects, {} messages",
+        drawn(5),
+        effects.len(),
+        told.len()
+    );
+    assert!(effects.is_empty(), "{effects:?}");
+    assert!(told.is_empty(), "{told:?}");
+    assert_eq!(after, before, "a stream has changed");
+    assert!(hung_up * 2 < connections, "most of what is written is read");
+    // The detectors do see: such frames, from one who may.
+    scene.forget();
+    let gateway = scene.cluster.keys.control_credentials(Role::Gateway).unwrap();
+    let mut wire = Wire::open(&url, &gateway).await;
+    assert!(wire.say(b"sUB\tmh.live.*.* 1\r\nPuB  mh.evt.0.v.log \t 4\r\nseen\r\n").await);
+    scene.victim.client().nats.publish("mh.live.v.log", "seen".into()).await.unwrap();
+    scene.victim.settle().await;
+    assert!(wire.say(b"").await);
+    assert_eq!(wire.messages(), ["mh.live.v.log"]);
+    assert!(!scene.effects().await.is_empty());
+    assert_ne!(scene.store.contents().await, before);
 }
 
 #[tokio::test]

@@ -39,7 +39,7 @@ impl Leases {
     ///
     /// # Errors
     /// `Invalid` for what is no lease of that incarnation; `Conflict` where a newer one holds it, or `expect` does
-    /// not hold; `Busy` where it is renewed all the time.
+    /// not hold and it is not the same one that holds it; `Busy` where it is renewed all the time.
     pub async fn put(
         &self,
         sandbox: &SandboxId,
@@ -60,6 +60,9 @@ impl Leases {
         let expect = match (expect, stored) {
             (Expect::Anything, Some(stored)) => Expect::Revision(stored.revision),
             (Expect::Anything, None) => Expect::Absent,
+            // It has written that itself without hearing of it, as the answer took too long. It would renew the lease once it
+            // had read it, and a store that is slow for a while is slow then, too.
+            (_, Some(stored)) if is_older_of_same(&stored, &lease) => Expect::Revision(stored.revision),
             (expect, _) => expect,
         };
         let value = serde_json::to_vec(&lease).map_err(Fault::internal)?;
@@ -83,5 +86,14 @@ fn read(text: &[u8], epoch: Epoch) -> Option<Lease> {
 
 /// `None` where the lease cannot be read: then nobody holds it.
 fn holder(stored: &KvEntry) -> Option<Epoch> {
-    serde_json::from_slice::<Lease>(&stored.value).ok().map(|lease| lease.epoch)
+    held(stored).map(|lease| lease.epoch)
+}
+
+/// Whether the same incarnation has written it, and not after `lease`: what arrives late brings nothing old back.
+fn is_older_of_same(stored: &KvEntry, lease: &Lease) -> bool {
+    held(stored).is_some_and(|held| held.epoch == lease.epoch && held.calls <= lease.calls)
+}
+
+fn held(stored: &KvEntry) -> Option<Lease> {
+    serde_json::from_slice(&stored.value).ok()
 }

@@ -167,8 +167,12 @@ async fn a_worker_drops_from_the_front_of_its_own_bash_logs_and_of_nothing_else(
 
 /// Of the first incarnation.
 fn lease(idle_seconds: u64) -> Bytes {
+    lease_after(idle_seconds, 0)
+}
+
+fn lease_after(idle_seconds: u64, calls: u64) -> Bytes {
     let since = "2026-11-23T00:00:00.000000Z".to_owned();
-    let lease = Lease { epoch: Epoch(1), since, idle_seconds, runs: 0, calls: 0 };
+    let lease = Lease { epoch: Epoch(1), since, idle_seconds, runs: 0, calls };
     serde_json::to_vec(&lease).unwrap().into()
 }
 
@@ -179,8 +183,6 @@ async fn a_worker_has_its_own_lease_and_nothing_else() {
     let own = SandboxId::shared();
     let mut changes = control.kv.watch(buckets::LEASES).await.unwrap();
     let first = worker.kv.put(buckets::LEASES, own.as_str(), lease(0), Expect::Absent).await.unwrap();
-    let again = worker.kv.put(buckets::LEASES, own.as_str(), lease(1), Expect::Absent).await;
-    assert_eq!(again, Err(Error::Conflict { tail: None }));
     let second = worker.kv.put(buckets::LEASES, own.as_str(), lease(2), Expect::Revision(first)).await;
     let held = ports::KvEntry { revision: second.unwrap(), value: lease(2) };
     assert_eq!(worker.kv.get(buckets::LEASES, own.as_str()).await, Ok(Some(held.clone())));
@@ -203,6 +205,19 @@ async fn a_worker_has_its_own_lease_and_nothing_else() {
     assert!(worker.kv.list(buckets::LEASES).await.is_err());
     let elsewhere = LogId::bash(&SandboxId::parse("other").unwrap(), BashScope::Sandbox);
     assert!(matches!(worker.log.tail(&elsewhere).await, Err(Error::Internal(_))));
+}
+
+#[tokio::test]
+async fn a_worker_that_did_not_hear_of_its_last_renewal_renews_its_lease_without_reading_it() {
+    let (worker, _keep) = make().await;
+    let own = SandboxId::shared();
+    let put = async |lease: Bytes, expect| worker.kv.put(buckets::LEASES, own.as_str(), lease, expect).await;
+    let first = put(lease(0), Expect::Absent).await.unwrap();
+    let unheard = put(lease(1), Expect::Absent).await.unwrap();
+    let renewed = put(lease_after(2, 7), Expect::Revision(first)).await.unwrap();
+    assert!(first < unheard && unheard < renewed);
+    let late = put(lease_after(0, 6), Expect::Revision(unheard)).await;
+    assert_eq!(late, Err(Error::Conflict { tail: None }), "it knows of fewer calls");
 }
 
 /// What the supervisor lets a worker do: above all no JetStream API.

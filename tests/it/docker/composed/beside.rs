@@ -91,6 +91,8 @@ async fn of_two_projects_on_one_engine_the_end_of_one_leaves_the_other_untouched
     assert_eq!(staying.project.workers(), workers);
     assert_eq!(staying.keys(), keys);
     staying.finish().await;
+    staying.begin().await;
+    staying.finish().await;
     for (conversation, before) in staying.conversations.iter().zip(&before) {
         conversation.examine(&mut tally, before).await;
     }

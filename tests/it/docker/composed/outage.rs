@@ -24,6 +24,8 @@ const LIFE: Duration = Duration::from_secs(2);
 enum Outage {
     Killed,
     CrashLoop,
+    /// Ended in an orderly way, and started later.
+    Stopped,
     Restarted,
 }
 
@@ -33,11 +35,14 @@ impl Outage {
         let (gateway, began) = (project.part("gateway"), Instant::now());
         let kill = || docker(&["kill", "--signal", "KILL", &gateway]);
         match self {
-            Self::Killed => {
-                kill();
+            Self::Killed | Self::Stopped => {
+                match self {
+                    Self::Killed => kill(),
+                    _ => project.compose(&["stop", "gateway"]),
+                };
                 sleep(away).await;
                 assert_eq!(docker(&["inspect", "--format", "{{.State.Running}}", &gateway]).trim(), "false");
-                docker(&["start", &gateway]);
+                project.compose(&["start", "gateway"]);
             }
             Self::CrashLoop => {
                 kill();
@@ -61,9 +66,9 @@ impl Outage {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "it takes `docker compose` and minutes: CONTRIBUTING.md"]
-async fn nothing_that_runs_is_cut_while_the_only_gateway_is_killed_crashes_or_is_restarted() {
+async fn nothing_that_runs_is_cut_while_the_only_gateway_is_killed_crashes_is_stopped_or_restarted() {
     let away = Duration::from_secs(setting("MANYHANDS_AWAY_SECONDS", 20));
-    let count = setting("MANYHANDS_AWAY_CONVERSATIONS", 6);
+    let count = setting("MANYHANDS_AWAY_CONVERSATIONS", 4);
     let settings = [("OH_SANDBOX_POLICY", "conversation"), ("OH_WARM_WORKERS", "0")];
     let Some(project) = up(&settings) else { return };
     let (client, model) = (project.client(), work::model(away + Duration::from_secs(5)).await);
@@ -72,7 +77,8 @@ async fn nothing_that_runs_is_cut_while_the_only_gateway_is_killed_crashes_or_is
         let kind = ["[[steps]]", "[[long]]"][number as usize % 2];
         conversations.push(Conversation::create(&client, &model, format!("{kind} {number}.")).await);
     }
-    for (number, outage) in [Outage::Killed, Outage::CrashLoop, Outage::Restarted].into_iter().enumerate() {
+    let ways = [Outage::Killed, Outage::CrashLoop, Outage::Stopped, Outage::Restarted];
+    for (number, outage) in ways.into_iter().enumerate() {
         scene(&project, &model, &conversations, number, outage, away).await;
     }
     project.down();

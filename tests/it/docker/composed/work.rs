@@ -8,6 +8,7 @@ use testing::history::{Tally, id_of};
 use testing::model::Model;
 use testing::script::{Script, Turn};
 use testing::{compose, within};
+use tokio::time::sleep;
 
 use crate::docker::PROJECT;
 
@@ -16,6 +17,8 @@ pub const STEPS: usize = 8;
 /// More than any conversation gets to.
 const TURNS: usize = 4_000;
 const THINKING_MS: u64 = 1_000;
+/// Between two looks: many at once are work for the gateway that workers wait for.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 const BROKEN: [&str; 4] = ["ConversationErrorEvent", "AgentErrorEvent", "PauseEvent", "InterruptEvent"];
 
 /// For agents whose steps take two seconds (`[[steps]]`), and for such whose first takes `long` and says something all the
@@ -65,6 +68,7 @@ impl Conversation {
 
     pub async fn has_acted(&self, patience: Duration, actions: usize) {
         within(patience, "the agent acts", async || {
+            sleep(LOOK_EVERY).await;
             let acts = self.events().await.iter().filter(|event| event["kind"] == "ActionEvent").count();
             (acts >= actions).then_some(())
         })
@@ -76,7 +80,9 @@ impl Conversation {
         let path = format!("/api/conversations/{}", self.id);
         within(patience, "the run finishes", async || {
             let status = self.client.get_ok(&path).await["execution_status"].clone();
-            assert!(status == "running" || status == "finished", "{}: {status}", self.id);
+            sleep(LOOK_EVERY).await;
+            let goes_on = status == "running" || status == "finished";
+            assert!(goes_on, "{}: {status}: {:?}", self.id, self.events().await.last());
             (status == "finished").then_some(())
         })
         .await;

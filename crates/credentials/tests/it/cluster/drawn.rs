@@ -1,10 +1,11 @@
 //! More that a worker of sandbox `a`, epoch 1, tries: put together at random of what the list of attempts has.
 
 use async_nats::header::HeaderMap;
-use serde_json::{Value, json};
+use serde_json::Value;
 use testing::random::Random;
 use types::subjects;
 
+use super::configurations::{self, Named};
 use super::{attempts, store};
 
 pub struct Attempt {
@@ -102,52 +103,11 @@ impl Dice {
         if tokens.is_empty() { other.join(".") } else { tokens.join(".") }
     }
 
-    /// A call that makes or changes a stream or a consumer, with settings that lead what is others' elsewhere.
     fn configuration(&mut self) -> (String, Value) {
         let stream = self.random.pick(&self.streams).clone();
-        let (source, elsewhere, taken) =
-            (self.random.pick(&self.streams).clone(), self.subject(), self.subject());
-        let settings = [
-            ("subjects", json!([taken])),
-            ("sources", json!([{ "name": source, "filter_subject": elsewhere }])),
-            (
-                "sources",
-                json!([{ "name": source, "subject_transforms": [{ "src": ">", "dest": elsewhere }] }]),
-            ),
-            ("mirror", json!({ "name": source })),
-            ("republish", json!({ "src": ">", "dest": elsewhere, "headers_only": false })),
-            ("subject_transform", json!({ "src": ">", "dest": elsewhere })),
-            ("retention", json!("interest")),
-            ("max_msgs", json!(1)),
-            ("max_age", json!(1)),
-            ("discard", json!("old")),
-            ("deny_delete", json!(false)),
-            ("allow_rollup_hdrs", json!(true)),
-            ("allow_direct", json!(true)),
-            ("mirror_direct", json!(true)),
-            ("allow_msg_ttl", json!(true)),
-            ("allow_msg_schedules", json!(true)),
-            ("num_replicas", json!(1)),
-            ("storage", json!("memory")),
-            ("sealed", json!(true)),
-        ];
-        let mut config = json!({ "name": stream });
-        for _ in 0..=self.random.below(4) {
-            let (name, value) = self.random.pick(&settings);
-            config[*name] = value.clone();
-        }
-        let consumer = json!({ "stream_name": stream, "action": "", "config": {
-            "name": "x", "deliver_subject": elsewhere, "ack_policy": "none", "filter_subject": taken } });
-        let calls = [
-            (format!("STREAM.CREATE.{stream}"), &config),
-            (format!("STREAM.UPDATE.{stream}"), &config),
-            (format!("STREAM.RESTORE.{stream}"), &config),
-            (format!("CONSUMER.CREATE.{stream}"), &consumer),
-            (format!("CONSUMER.CREATE.{stream}.x"), &consumer),
-            (format!("CONSUMER.DURABLE.CREATE.{stream}.x"), &consumer),
-        ];
-        let (call, body) = self.random.pick(&calls);
-        (subjects::store::api(call), (*body).clone())
+        let source = self.random.pick(&self.streams).clone();
+        let named = Named { stream, source, elsewhere: self.subject(), taken: self.subject() };
+        configurations::call(&mut self.random, &named)
     }
 }
 

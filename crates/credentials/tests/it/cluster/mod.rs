@@ -2,9 +2,13 @@
 
 pub mod attempts;
 pub mod client;
+pub mod configurations;
 pub mod drawn;
+pub mod frames;
 pub mod observer;
+pub mod scene;
 pub mod store;
+pub mod wire;
 
 use std::time::Duration;
 
