@@ -6,10 +6,11 @@ use std::ops::Range;
 
 use serde_json::Value;
 use types::agent::LlmConfig;
+use types::classify::classify;
 use types::content::joined_text;
 use types::conversation::Status;
 use types::event::{Condensation, Empty, Source};
-use types::model::{Completion, FailureKind, ModelFailure, ModelRequest};
+use types::model::{Completion, Ending, FailureKind, ModelFailure, ModelRequest};
 use types::{EventBody, EventId, Message, Role};
 
 use crate::agent::{Agent, Phase};
@@ -17,12 +18,17 @@ use crate::answer::usage_of;
 use crate::bounds;
 use crate::journal::Draft;
 use crate::protocol::{Effect, Refusal};
+use crate::view::piece;
 use plan::{Reason, plan};
 
 const INSTRUCTIONS: &str = include_str!("condense.md");
 
 /// Characters of each event that the summary is written from.
 const PREVIEW: usize = 500;
+
+const WITHHELD: &str = "The provider withheld the summary of the condenser's model.";
+const EMPTY: &str = "The condenser's model returned no summary.";
+const CUT_OFF: &str = "\n[This summary was cut off here.]";
 
 /// An `LLMSummarizingCondenser`.
 pub struct Condenser {
@@ -123,21 +129,27 @@ impl Agent {
     ) {
         let completion = match result {
             Ok(completion) => completion,
-            Err(failure) => return self.no_summary(draft, work, &failure),
+            Err(failure) => return self.no_summary(draft, work, failure),
         };
         if let Some(condenser) = &self.condenser {
             let usage = usage_of(draft.env, &condenser.llm.usage_id, &completion);
             self.note_usage(draft, usage);
         }
-        let summary = bounds::text(draft.env.masked(joined_text(&completion.message.content).trim()));
-        if summary.is_empty() {
+        let mut summary = bounds::text(draft.env.masked(joined_text(&completion.message.content).trim()));
+        if matches!(completion.ending, Ending::Cut { .. }) && !summary.is_empty() {
+            summary.push_str(CUT_OFF);
+        }
+        let missing = match completion.ending {
+            Ending::Withheld => {
+                Some((FailureKind::ContentPolicy, "LLMContentPolicyViolationError", WITHHELD))
+            }
+            _ if summary.is_empty() => Some((FailureKind::Other, "LLMNoResponseError", EMPTY)),
+            _ => None,
+        };
+        if let Some((kind, code, detail)) = missing {
             self.announce_stats(draft);
-            let failure = ModelFailure {
-                kind: FailureKind::Other,
-                code: "LLMNoResponseError".to_owned(),
-                detail: "The condenser's model returned no summary.".to_owned(),
-            };
-            return self.no_summary(draft, work, &failure);
+            let failure = ModelFailure { kind, code: code.to_owned(), detail: detail.to_owned() };
+            return self.no_summary(draft, work, failure);
         }
         let body = Condensation {
             forgotten_event_ids: self.past.view.event_ids(work.items.clone()),
@@ -156,7 +168,7 @@ impl Agent {
         }
     }
 
-    fn no_summary(&mut self, draft: &mut Draft<'_>, work: Condensing, failure: &ModelFailure) {
+    fn no_summary(&mut self, draft: &mut Draft<'_>, work: Condensing, failure: ModelFailure) {
         let retries = self.condenser.as_ref().map_or(0, |condenser| condenser.retries);
         if failure.kind == FailureKind::ContextWindow && work.attempt < retries && !self.run.pausing {
             let attempt = work.attempt + 1;
@@ -167,7 +179,16 @@ impl Agent {
             return self.record_failure(draft, &failure.code, &failure.detail);
         }
         if work.needed {
-            return self.fail(draft, &failure.code, &failure.detail);
+            // What may pass is tried again with the next run; all else would fail again then.
+            return match classify(&failure.code, &failure.detail).retryable
+                && failure.kind == FailureKind::Other
+            {
+                true => self.fail(draft, &failure.code, &failure.detail),
+                false => {
+                    let failure = ModelFailure { kind: FailureKind::ContextWindow, ..failure };
+                    self.try_without(draft, None, failure)
+                }
+            };
         }
         self.run.condenser_failed = true;
         if self.run.pausing { self.end_run(draft) } else { self.step(draft) }
@@ -209,19 +230,13 @@ impl Agent {
             for (tag, content) in item.outline() {
                 // A summary is never cut: what it leaves out is gone.
                 let kept = if tag == "earlier_summary" { usize::MAX } else { length };
-                text.push_str(&format!("\n<{tag}>\n{}\n</{tag}>", cut(&content, kept)));
+                text.push('\n');
+                text.push_str(piece(tag, &content, kept).trim_end());
             }
         }
         ModelRequest::new(
             vec![Message::new(Role::System, INSTRUCTIONS.trim()), Message::new(Role::User, text)],
             Vec::new(),
         )
-    }
-}
-
-fn cut(text: &str, length: usize) -> String {
-    match text.char_indices().nth(length) {
-        Some((at, _)) => format!("{}...", text.get(..at).unwrap_or_default()),
-        None => text.to_owned(),
     }
 }

@@ -2,8 +2,10 @@
 
 mod forget;
 mod shared;
+mod transcript;
 mod weight;
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -14,6 +16,8 @@ use types::event::{Action, AgentError, MessageBody, Observation, Rejection, Sour
 use types::{Event, EventBody, EventId};
 
 use crate::observation;
+pub use forget::as_message;
+pub use transcript::{piece, transcript};
 
 /// What stands for a result that is not there yet, in a question asked meanwhile.
 const NO_RESULT_YET: &str = "[This call has no result yet.]";
@@ -122,8 +126,19 @@ impl View {
 
     /// The messages of a model request. Nothing is copied but neighbouring user messages, which become one.
     pub fn messages(&self) -> Vec<Arc<Message>> {
+        self.messages_but(&(0..0), &Arc::default())
+    }
+
+    /// The same, with one message instead of these items.
+    pub fn messages_but(&self, left_out: &Range<usize>, instead: &Arc<Message>) -> Vec<Arc<Message>> {
         let mut messages: Vec<Arc<Message>> = Vec::with_capacity(self.items.len() * 2 + 1);
-        for item in &self.items {
+        for (at, item) in self.items.iter().enumerate() {
+            if left_out.contains(&at) {
+                if at == left_out.start {
+                    push_joined(&mut messages, instead);
+                }
+                continue;
+            }
             match item {
                 Item::System { message } | Item::Text { message, .. } | Item::Summary { message, .. } => {
                     push_joined(&mut messages, message);

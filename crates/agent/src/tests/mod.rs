@@ -3,12 +3,14 @@
 mod branching;
 mod condensing;
 mod confirming;
+mod ending;
 mod failing;
 mod flow;
 mod pausing;
 mod properties;
 mod pursuing;
 mod recovering;
+mod refused;
 mod sim;
 pub mod support;
 mod traced;

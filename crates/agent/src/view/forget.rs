@@ -46,10 +46,15 @@ impl View {
         self.items.retain_mut(|item| item.keep(&forgotten));
         let Some(summary) = &condensation.summary else { return };
         let at = self.item_at(condensation.summary_offset.unwrap_or(1)).min(self.items.len());
-        let message = Message::new(Role::User, format!("{HEADING}\n\n{summary}"));
+        let message = as_message(summary);
         let id = EventId(format!("{id}-summary"));
         self.items.insert(at, Item::Summary { id, message: Arc::new(message) });
     }
+}
+
+/// What stands in the place of what was forgotten.
+pub fn as_message(summary: &str) -> Message {
+    Message::new(Role::User, format!("{HEADING}\n\n{summary}"))
 }
 
 impl Item {

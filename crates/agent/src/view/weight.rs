@@ -19,6 +19,15 @@ impl View {
 }
 
 impl Item {
+    /// About how long it is for a model.
+    pub fn length(&self) -> usize {
+        let calls = match self {
+            Self::Turn(turn) => turn.calls.len(),
+            Self::System { .. } | Self::Text { .. } | Self::Summary { .. } => 0,
+        };
+        self.weight().saturating_sub(MESSAGE + calls * (MESSAGE + 2 * CALL))
+    }
+
     fn weight(&self) -> usize {
         match self {
             Self::System { message } | Self::Text { message, .. } | Self::Summary { message, .. } => {
