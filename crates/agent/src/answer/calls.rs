@@ -2,8 +2,9 @@
 
 use std::collections::HashSet;
 
+use serde_json::Value;
 use types::EventBody;
-use types::content::{Content, Message, ToolCall};
+use types::content::{Content, Message, Part, ToolCall};
 use types::event::{Action, AgentError, Classification, Risk, Source};
 use types::model::Ending;
 use types::tool::ToolAction;
@@ -26,9 +27,14 @@ const WITHHELD: &str =
 
 impl Agent {
     pub(super) fn take_calls(&mut self, draft: &mut Draft<'_>, answer: Answer) {
-        let Answer { item_id, response_id, message, signed, ending } = answer;
-        let Message { content, tool_calls, reasoning_content, thinking_blocks, .. } = message;
-        let mut first = Some((item_id, content, reasoning_content, thinking_blocks));
+        let Answer { item_id, response_id, mut message, signed, ending } = answer;
+        if message.order.is_empty() {
+            message.content.retain(says_something);
+        }
+        let order = message.parts();
+        let mut before = said_before_calls(&message, &order).into_iter();
+        let Message { tool_calls, reasoning_content, .. } = message;
+        let mut first = Some((item_id.clone(), reasoning_content));
         let mut candidates = Vec::new();
         let mut finishing = false;
         self.ready.clear();
@@ -36,8 +42,8 @@ impl Agent {
             let keeps_risk = self.analyzer.is_some();
             let Converted { tool, call, outcome } =
                 Converter { toolbox: self.toolbox.as_ref(), keeps_risk }.convert(&call);
-            let (id, thought, reasoning_content, thinking_blocks) =
-                first.take().unwrap_or_else(|| (draft.env.event_id(), Vec::new(), None, Vec::new()));
+            let (id, reasoning_content) = first.take().unwrap_or_else(|| (draft.env.event_id(), None));
+            let Before { thought, thinking_blocks } = before.next().unwrap_or_default();
             let (valid, mut error) = match outcome {
                 Ok(valid) => (Some(valid), None),
                 Err(error) => (None, Some(error)),
@@ -71,7 +77,7 @@ impl Agent {
                 call.arguments = draft.env.masked(&call.arguments);
             }
             let body = Action {
-                thought: thought.into_iter().filter(says_something).collect(),
+                thought,
                 reasoning_content,
                 thinking_blocks,
                 action: described,
@@ -87,6 +93,7 @@ impl Agent {
                 self.close_call(draft, &tool, &call.id, &error);
             }
         }
+        self.note_order(draft, item_id, order);
         self.past.view.keep_signed(signed);
         self.announce_stats(draft);
         self.decide_on(draft, ending, &candidates);
@@ -134,6 +141,30 @@ fn not_run(ending: Ending, place: usize) -> Option<&'static str> {
         Ending::Withheld => Some(WITHHELD),
         Ending::Done | Ending::Paused => None,
     }
+}
+
+/// What an answer has before each of its calls, in the order in which it came; what is behind the last one goes with it.
+#[derive(Default)]
+struct Before {
+    thought: Vec<Content>,
+    thinking_blocks: Vec<Value>,
+}
+
+fn said_before_calls(message: &Message, order: &[Part]) -> Vec<Before> {
+    let mut all: Vec<Before> = Vec::new();
+    let mut next = Before::default();
+    for part in order {
+        match *part {
+            Part::Text(at) => next.thought.extend(message.content.get(at).cloned()),
+            Part::Thinking(at) => next.thinking_blocks.extend(message.thinking_blocks.get(at).cloned()),
+            Part::Call(_) => all.push(std::mem::take(&mut next)),
+        }
+    }
+    if let Some(last) = all.last_mut() {
+        last.thought.append(&mut next.thought);
+        last.thinking_blocks.append(&mut next.thinking_blocks);
+    }
+    all
 }
 
 fn says_something(piece: &Content) -> bool {

@@ -5,7 +5,7 @@ mod ending;
 mod text;
 
 use serde_json::Value;
-use types::content::{Content, Message};
+use types::content::{Content, Message, Part};
 use types::log::Control;
 use types::model::{Completion, Ending, ModelFailure};
 use types::stats::Usage;
@@ -15,6 +15,7 @@ use crate::agent::{Agent, Phase};
 use crate::bounds;
 use crate::journal::Draft;
 use crate::protocol::Env;
+use crate::view::Signed;
 
 impl Agent {
     /// A model call has ended. Answers nobody waits for any more are only counted.
@@ -85,6 +86,15 @@ impl Agent {
         }
     }
 
+    /// Notes in which order the parts of an answer came, where its events, the first of which this is, do not say it.
+    fn note_order(&mut self, draft: &mut Draft<'_>, event: EventId, order: Vec<Part>) {
+        if order == self.past.view.newest_parts() {
+            return;
+        }
+        self.past.set_order(&event, &order);
+        draft.control(Control::Answer { event, order });
+    }
+
     /// Calls are grouped by response id, so two answers in a row must not share one, as those of careless
     /// servers do.
     fn fresh_response_id(&self, id: String, item_id: &EventId) -> String {
@@ -100,7 +110,7 @@ struct Answer {
     response_id: String,
     message: Message,
     /// Thoughts that no event may have.
-    signed: Option<Vec<Value>>,
+    signed: Option<Signed>,
     ending: Ending,
 }
 
@@ -117,7 +127,7 @@ pub fn usage_of(env: &mut dyn Env, usage_id: &str, completion: &Completion) -> U
 
 /// The message as events may have it. A thought that is signed cannot be changed, only left out; where one is, all of
 /// them come beside the message, for the provider wants them as they were.
-fn masked(mut message: Message, env: &dyn Env) -> (Message, Option<Vec<Value>>) {
+fn masked(mut message: Message, env: &dyn Env) -> (Message, Option<Signed>) {
     message.role = Role::Assistant;
     for piece in &mut message.content {
         if let Content::Text { text, .. } = piece {
@@ -133,7 +143,7 @@ fn masked(mut message: Message, env: &dyn Env) -> (Message, Option<Vec<Value>>) 
     if message.thinking_blocks.iter().all(is_clean) {
         return (message, None);
     }
-    let signed = message.thinking_blocks.clone();
-    message.thinking_blocks.retain(is_clean);
-    (message, Some(signed).filter(|signed| bounds::is_kept(signed)))
+    let signed = Signed { thinking_blocks: message.thinking_blocks.clone(), order: message.order.clone() };
+    message.retain_thinking(is_clean);
+    (message, Some(signed).filter(|signed| bounds::is_kept(&signed.thinking_blocks)))
 }

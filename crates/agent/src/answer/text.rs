@@ -26,8 +26,12 @@ impl Agent {
         let Answer { item_id, response_id, mut message, ending, .. } = answer;
         let blank = is_blank(&message);
         if ending == Ending::Withheld {
+            message.order = Vec::new();
             message.content.push(Content::text(REST_WITHHELD));
         }
+        let order = message.parts();
+        // The event has none, here as in the log.
+        message.order = Vec::new();
         let body = MessageBody {
             llm_message: message,
             llm_response_id: Some(response_id),
@@ -35,7 +39,10 @@ impl Agent {
             extended_content: Vec::new(),
             sender: None,
         };
-        self.record_as(draft, item_id, Source::Agent, EventBody::MessageEvent(body));
+        self.record_as(draft, item_id.clone(), Source::Agent, EventBody::MessageEvent(body));
+        if !blank {
+            self.note_order(draft, item_id, order);
+        }
         self.announce_stats(draft);
         match ending {
             Ending::Done if blank => {

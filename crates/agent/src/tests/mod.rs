@@ -6,6 +6,7 @@ mod confirming;
 mod ending;
 mod failing;
 mod flow;
+mod order;
 mod pausing;
 mod properties;
 mod pursuing;

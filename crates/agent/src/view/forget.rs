@@ -114,7 +114,11 @@ impl Turn {
         let mut flags = dropped.iter();
         self.calls.retain(|_| !flags.next().copied().unwrap_or(false));
         let mut flags = dropped.iter();
-        Arc::make_mut(&mut self.assistant).tool_calls.retain(|_| !flags.next().copied().unwrap_or(false));
+        let answer = Arc::make_mut(&mut self.assistant);
+        answer.tool_calls.retain(|_| !flags.next().copied().unwrap_or(false));
+        // What it was is gone with the call.
+        answer.order = Vec::new();
+        self.signed = None;
         !self.calls.is_empty()
     }
 

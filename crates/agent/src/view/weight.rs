@@ -40,7 +40,8 @@ impl Item {
 
 impl Turn {
     fn weight(&self) -> usize {
-        let signed = self.signed.iter().flatten().map(of_value).sum::<usize>();
+        let signed =
+            self.signed.iter().flat_map(|signed| &signed.thinking_blocks).map(of_value).sum::<usize>();
         of_message(&self.assistant) + self.calls.iter().map(Call::weight).sum::<usize>() + signed
     }
 }
