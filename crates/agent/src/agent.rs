@@ -84,7 +84,7 @@ pub(crate) struct Run {
     pub unseen_message: bool,
     /// Condensations since the model last answered.
     pub condensations: u32,
-    /// A summary failed where none was needed: no other attempt in this run.
+    /// A summary failed, and the run goes on without one: no other attempt in this run.
     pub condenser_failed: bool,
     /// Answers in a row that the provider withheld.
     pub withheld: u32,

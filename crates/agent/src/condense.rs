@@ -111,7 +111,7 @@ impl Agent {
     pub(crate) fn condense_if_due(&mut self, draft: &mut Draft<'_>) -> bool {
         let Some(reason) = self.reason_to_condense() else { return false };
         let needed = reason == Reason::Request;
-        if self.run.condenser_failed && !needed {
+        if self.run.condenser_failed {
             return false;
         }
         let items = self.condenser.as_ref().and_then(|condenser| plan(condenser, &self.past.view, reason));
@@ -129,7 +129,7 @@ impl Agent {
     ) {
         let completion = match result {
             Ok(completion) => completion,
-            Err(failure) => return self.no_summary(draft, work, failure),
+            Err(failure) => return self.no_summary(draft, work, &failure),
         };
         if let Some(condenser) = &self.condenser {
             let usage = usage_of(draft.env, &condenser.llm.usage_id, &completion);
@@ -149,7 +149,7 @@ impl Agent {
         if let Some((kind, code, detail)) = missing {
             self.announce_stats(draft);
             let failure = ModelFailure { kind, code: code.to_owned(), detail: detail.to_owned() };
-            return self.no_summary(draft, work, failure);
+            return self.no_summary(draft, work, &failure);
         }
         let body = Condensation {
             forgotten_event_ids: self.past.view.event_ids(work.items.clone()),
@@ -168,7 +168,7 @@ impl Agent {
         }
     }
 
-    fn no_summary(&mut self, draft: &mut Draft<'_>, work: Condensing, failure: ModelFailure) {
+    fn no_summary(&mut self, draft: &mut Draft<'_>, work: Condensing, failure: &ModelFailure) {
         let retries = self.condenser.as_ref().map_or(0, |condenser| condenser.retries);
         if failure.kind == FailureKind::ContextWindow && work.attempt < retries && !self.run.pausing {
             let attempt = work.attempt + 1;
@@ -178,17 +178,11 @@ impl Agent {
             self.run.pausing = false;
             return self.record_failure(draft, &failure.code, &failure.detail);
         }
-        if work.needed {
-            // What may pass is tried again with the next run; all else would fail again then.
-            return match classify(&failure.code, &failure.detail).retryable
-                && failure.kind == FailureKind::Other
-            {
-                true => self.fail(draft, &failure.code, &failure.detail),
-                false => {
-                    let failure = ModelFailure { kind: FailureKind::ContextWindow, ..failure };
-                    self.try_without(draft, None, failure)
-                }
-            };
+        // What may pass is tried again with the next run. All else would fail again then, and it goes on without a summary.
+        let may_pass =
+            failure.kind == FailureKind::Other && classify(&failure.code, &failure.detail).retryable;
+        if work.needed && may_pass {
+            return self.fail(draft, &failure.code, &failure.detail);
         }
         self.run.condenser_failed = true;
         if self.run.pausing { self.end_run(draft) } else { self.step(draft) }

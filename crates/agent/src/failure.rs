@@ -33,6 +33,7 @@ impl Agent {
     }
 
     fn can_shorten(&self) -> bool {
-        self.run.condensations < CONDENSATIONS && self.forgettable().is_some()
+        let may_condense = !self.run.condenser_failed && self.run.condensations < CONDENSATIONS;
+        may_condense && self.forgettable().is_some()
     }
 }

@@ -19,12 +19,17 @@ const SAID: usize = 300;
 
 /// A request without a part of the history.
 pub struct Trial {
-    rung: usize,
+    /// How many rungs of each ladder are behind it.
+    climbed: Climbed,
     items: Range<usize>,
     summary: String,
     /// What began it, and what the user is told if nothing helps.
     failure: ModelFailure,
 }
+
+type Climbed = [usize; 3];
+
+const LADDERS: [&[Rung]; 3] = [TOO_LONG, NOT_TAKEN, FORBIDDEN];
 
 /// What is left out, and what is kept of it in words.
 #[derive(Clone, Copy)]
@@ -36,7 +41,7 @@ struct Rung {
 
 #[derive(Clone, Copy)]
 enum Part {
-    /// From the newest answer on: what came before it was taken once.
+    /// From the newest answer on, and what the user may have said while it was written: what came before was taken once.
     Newest,
     /// The same, if that is half of all.
     LongNewest,
@@ -70,12 +75,15 @@ impl Agent {
         before: Option<Trial>,
         failure: ModelFailure,
     ) {
-        let is_of_history = failure.kind != FailureKind::Other;
-        let (rung, tried, failure) = match before.filter(|_| is_of_history) {
-            Some(trial) => (trial.rung + 1, trial.items, trial.failure),
-            None => (0, 0..0, failure),
+        let next = match &before {
+            _ if self.run.pausing => None,
+            Some(trial) => self.trial(draft, trial.climbed, &failure),
+            None => self.trial(draft, Climbed::default(), &failure),
         };
-        match self.trial(draft, rung, &tried, &failure).filter(|_| !self.run.pausing) {
+        // What has nothing to do with the history is told as it is.
+        let first = before.filter(|_| failure.kind != FailureKind::Other).map(|trial| trial.failure);
+        let failure = first.unwrap_or(failure);
+        match next.map(|next| Trial { failure: failure.clone(), ..next }) {
             Some(trial) => {
                 let instead = Arc::new(as_message(&trial.summary));
                 let messages = self.past.view.messages_but(&trial.items, &instead);
@@ -98,36 +106,37 @@ impl Agent {
         self.record_as(draft, id, Source::Environment, EventBody::Condensation(body));
     }
 
-    /// The first from this rung on that leaves out something else than was tried.
-    fn trial(
-        &self,
-        draft: &Draft<'_>,
-        from: usize,
-        tried: &Range<usize>,
-        failure: &ModelFailure,
-    ) -> Option<Trial> {
-        let rungs = match failure.kind {
-            FailureKind::ContextWindow => TOO_LONG,
-            FailureKind::MalformedHistory | FailureKind::Refused => NOT_TAKEN,
-            FailureKind::ContentPolicy => FORBIDDEN,
+    /// The next one that may help against this failure, or else against one that came before it.
+    fn trial(&self, draft: &Draft<'_>, climbed: Climbed, failure: &ModelFailure) -> Option<Trial> {
+        let own = match failure.kind {
+            FailureKind::ContextWindow => 0,
+            FailureKind::MalformedHistory | FailureKind::Refused => 1,
+            FailureKind::ContentPolicy => 2,
             FailureKind::Other => return None,
         };
-        let view = &self.past.view;
+        let begun = climbed.iter().enumerate().filter(|(ladder, climbed)| *ladder != own && **climbed > 0);
+        let said = draft.env.masked(&failure.detail);
+        std::iter::once(own).chain(begun.map(|(ladder, _)| ladder)).find_map(|ladder| {
+            let (rung, items, summary) = self.rung(ladder, climbed.get(ladder).copied()?, &said)?;
+            let mut climbed = climbed;
+            *climbed.get_mut(ladder)? = rung + 1;
+            Some(Trial { climbed, items, summary, failure: failure.clone() })
+        })
+    }
+
+    /// The first rung of this ladder, from that one on, that leaves out what may be the reason.
+    fn rung(&self, ladder: usize, from: usize, said: &str) -> Option<(usize, Range<usize>, String)> {
+        let rungs = LADDERS.get(ladder)?;
         rungs.iter().enumerate().skip(from).find_map(|(rung, what)| {
-            let items = what.part.of(view);
-            if items == *tried {
-                return None;
-            }
-            let left_out = view.items.get(items.clone()).filter(|items| !items.is_empty())?;
-            let summary = what.summary(left_out, &draft.env.masked(&failure.detail));
-            let is_worth_it = match failure.kind {
-                FailureKind::ContextWindow => {
-                    summary.len() < left_out.iter().map(Item::length).sum::<usize>()
-                }
-                FailureKind::ContentPolicy => true,
-                _ => left_out.iter().any(|item| !item.is_plain()),
+            let items = what.part.of(&self.past.view);
+            let left_out = self.past.view.items.get(items.clone()).filter(|items| !items.is_empty())?;
+            let summary = what.summary(left_out, said);
+            let may_help = match ladder {
+                0 => summary.len() < left_out.iter().map(Item::length).sum::<usize>(),
+                1 => left_out.iter().any(|item| !item.is_plain()),
+                _ => true,
             };
-            is_worth_it.then(|| Trial { rung, items, summary, failure: failure.clone() })
+            may_help.then_some((rung, items, summary))
         })
     }
 }
@@ -141,7 +150,9 @@ impl Part {
         let all = view.items.get(start..end).unwrap_or_default();
         let spoken = all.iter().rev().take_while(|item| item.is_plain() && !item.is_answer()).count();
         let whole = all.iter().map(Item::length).sum::<usize>();
-        let newest = all.iter().rposition(Item::is_answer).unwrap_or(0);
+        let answer = all.iter().rposition(Item::is_answer).unwrap_or(0);
+        let newest =
+            all.iter().take(answer).rposition(|item| !item.is_of_the_user()).map_or(0, |before| before + 1);
         match self {
             Self::Newest => start + newest..end,
             Self::LongNewest => {
@@ -184,6 +195,10 @@ impl Item {
             Self::Text { message, .. } => message.role == Role::Assistant,
             Self::System { .. } | Self::Summary { .. } => false,
         }
+    }
+
+    fn is_of_the_user(&self) -> bool {
+        matches!(self, Self::Text { message, .. } if message.role == Role::User)
     }
 
     /// Text and nothing else, which no provider refuses for its form.
