@@ -182,7 +182,9 @@ impl World {
             Said::Answer(blocks, End::Cut | End::Paused) => {
                 blocks.iter().any(|block| matches!(block, Block::Call { name: "finish", .. }))
             }
-            Said::Answer(_, End::Withheld) | Said::Refusal(..) => false,
+            Said::Answer(_, End::Withheld) => false,
+            // The client may ask again at once, otherwise, and get another answer.
+            Said::Refusal(..) => true,
         };
         self.provider.will(said);
         let asked = self.client.complete(&llm, "session", &request, None);
