@@ -21,6 +21,7 @@ mod descriptors;
 mod docker;
 mod doctor;
 mod durability;
+mod endings;
 mod environment;
 mod extensions;
 mod fresh;

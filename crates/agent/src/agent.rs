@@ -21,6 +21,7 @@ use crate::journal::{Draft, Position};
 use crate::past::Past;
 use crate::protocol::{Effect, Env, Input, Refusal, Setup};
 use crate::recover::GivenUp;
+use crate::trial::Trial;
 use crate::{recover, schema, settings};
 
 /// The loop of one conversation. See the crate's documentation for its rules.
@@ -53,6 +54,8 @@ pub(crate) enum Phase {
     Thinking {
         call: u64,
         item_id: EventId,
+        /// Without which part of the history it was asked.
+        trial: Option<Trial>,
     },
     /// A summary of the history.
     Condensing {
@@ -81,10 +84,14 @@ pub(crate) struct Run {
     pub unseen_message: bool,
     /// Condensations since the model last answered.
     pub condensations: u32,
-    /// A summary failed where none was needed: no other attempt in this run.
+    /// A summary failed, and the run goes on without one: no other attempt in this run.
     pub condenser_failed: bool,
     /// Answers in a row that the provider withheld.
     pub withheld: u32,
+    /// Answers in a row that were cut off, and nothing of them could be run.
+    pub cut: u32,
+    /// Answers in a row that the provider paused.
+    pub paused: u32,
     /// Tokens of the last call, prompt and answer.
     pub last_tokens: u64,
 }

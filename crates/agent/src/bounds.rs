@@ -35,7 +35,7 @@ pub fn shortened(mut message: Message) -> Message {
         cut(reasoning, REASONING);
     }
     if !is_kept(&message.thinking_blocks) {
-        message.thinking_blocks.clear();
+        message.retain_thinking(|_| false);
     }
     message
 }

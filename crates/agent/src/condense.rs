@@ -6,10 +6,11 @@ use std::ops::Range;
 
 use serde_json::Value;
 use types::agent::LlmConfig;
+use types::classify::classify;
 use types::content::joined_text;
 use types::conversation::Status;
 use types::event::{Condensation, Empty, Source};
-use types::model::{Completion, FailureKind, ModelFailure, ModelRequest};
+use types::model::{Completion, Ending, FailureKind, ModelFailure, ModelRequest};
 use types::{EventBody, EventId, Message, Role};
 
 use crate::agent::{Agent, Phase};
@@ -17,12 +18,17 @@ use crate::answer::usage_of;
 use crate::bounds;
 use crate::journal::Draft;
 use crate::protocol::{Effect, Refusal};
+use crate::view::piece;
 use plan::{Reason, plan};
 
 const INSTRUCTIONS: &str = include_str!("condense.md");
 
 /// Characters of each event that the summary is written from.
 const PREVIEW: usize = 500;
+
+const WITHHELD: &str = "The provider withheld the summary of the condenser's model.";
+const EMPTY: &str = "The condenser's model returned no summary.";
+const CUT_OFF: &str = "\n[This summary was cut off here.]";
 
 /// An `LLMSummarizingCondenser`.
 pub struct Condenser {
@@ -105,7 +111,7 @@ impl Agent {
     pub(crate) fn condense_if_due(&mut self, draft: &mut Draft<'_>) -> bool {
         let Some(reason) = self.reason_to_condense() else { return false };
         let needed = reason == Reason::Request;
-        if self.run.condenser_failed && !needed {
+        if self.run.condenser_failed {
             return false;
         }
         let items = self.condenser.as_ref().and_then(|condenser| plan(condenser, &self.past.view, reason));
@@ -129,14 +135,20 @@ impl Agent {
             let usage = usage_of(draft.env, &condenser.llm.usage_id, &completion);
             self.note_usage(draft, usage);
         }
-        let summary = bounds::text(draft.env.masked(joined_text(&completion.message.content).trim()));
-        if summary.is_empty() {
+        let mut summary = bounds::text(draft.env.masked(joined_text(&completion.message.content).trim()));
+        if matches!(completion.ending, Ending::Cut { .. }) && !summary.is_empty() {
+            summary.push_str(CUT_OFF);
+        }
+        let missing = match completion.ending {
+            Ending::Withheld => {
+                Some((FailureKind::ContentPolicy, "LLMContentPolicyViolationError", WITHHELD))
+            }
+            _ if summary.is_empty() => Some((FailureKind::Other, "LLMNoResponseError", EMPTY)),
+            _ => None,
+        };
+        if let Some((kind, code, detail)) = missing {
             self.announce_stats(draft);
-            let failure = ModelFailure {
-                kind: FailureKind::Other,
-                code: "LLMNoResponseError".to_owned(),
-                detail: "The condenser's model returned no summary.".to_owned(),
-            };
+            let failure = ModelFailure { kind, code: code.to_owned(), detail: detail.to_owned() };
             return self.no_summary(draft, work, &failure);
         }
         let body = Condensation {
@@ -166,7 +178,10 @@ impl Agent {
             self.run.pausing = false;
             return self.record_failure(draft, &failure.code, &failure.detail);
         }
-        if work.needed {
+        // What may pass is tried again with the next run. All else would fail again then, and it goes on without a summary.
+        let may_pass =
+            failure.kind == FailureKind::Other && classify(&failure.code, &failure.detail).retryable;
+        if work.needed && may_pass {
             return self.fail(draft, &failure.code, &failure.detail);
         }
         self.run.condenser_failed = true;
@@ -209,19 +224,13 @@ impl Agent {
             for (tag, content) in item.outline() {
                 // A summary is never cut: what it leaves out is gone.
                 let kept = if tag == "earlier_summary" { usize::MAX } else { length };
-                text.push_str(&format!("\n<{tag}>\n{}\n</{tag}>", cut(&content, kept)));
+                text.push('\n');
+                text.push_str(piece(tag, &content, kept).trim_end());
             }
         }
         ModelRequest::new(
             vec![Message::new(Role::System, INSTRUCTIONS.trim()), Message::new(Role::User, text)],
             Vec::new(),
         )
-    }
-}
-
-fn cut(text: &str, length: usize) -> String {
-    match text.char_indices().nth(length) {
-        Some((at, _)) => format!("{}...", text.get(..at).unwrap_or_default()),
-        None => text.to_owned(),
     }
 }

@@ -6,36 +6,34 @@ use types::model::{FailureKind, ModelFailure};
 
 use crate::agent::Agent;
 use crate::journal::Draft;
-
-const REPHRASE: &str = "The model provider withheld your last answer because of its content rules. Rephrase it, \
-leave out what may have caused this, or tell the user that you cannot do this part.";
+use crate::trial::Trial;
 
 /// Condensations that may follow each other without an answer between them.
 const CONDENSATIONS: u32 = 2;
 
-/// Withheld answers in a row that are put up with.
-const WITHHELD: u32 = 3;
-
 impl Agent {
-    pub(crate) fn model_failed(&mut self, draft: &mut Draft<'_>, failure: ModelFailure) {
-        match failure.kind {
-            FailureKind::ContextWindow | FailureKind::MalformedHistory if self.can_shorten() => {
-                self.record(draft, Source::Environment, EventBody::CondensationRequest(Empty {}));
-                self.step_done(draft);
-            }
-            FailureKind::ContentPolicy if self.run.withheld + 1 < WITHHELD => {
-                self.run.withheld += 1;
-                self.hint(draft, REPHRASE);
-                self.step_done(draft);
-            }
-            FailureKind::ContextWindow
-            | FailureKind::MalformedHistory
-            | FailureKind::ContentPolicy
-            | FailureKind::Other => self.fail(draft, &failure.code, &failure.detail),
+    /// `trial`: what was left out of the history already.
+    pub(crate) fn model_failed(
+        &mut self,
+        draft: &mut Draft<'_>,
+        failure: ModelFailure,
+        trial: Option<Trial>,
+    ) {
+        let is_first = trial.is_none();
+        let may_rephrase = failure.kind == FailureKind::ContentPolicy && is_first;
+        if may_rephrase && self.rephrases(draft) {
+            return;
         }
+        let is_long = matches!(failure.kind, FailureKind::ContextWindow | FailureKind::MalformedHistory);
+        if is_long && is_first && self.can_shorten() {
+            self.record(draft, Source::Environment, EventBody::CondensationRequest(Empty {}));
+            return self.step_done(draft);
+        }
+        self.try_without(draft, trial, failure);
     }
 
     fn can_shorten(&self) -> bool {
-        self.run.condensations < CONDENSATIONS && self.forgettable().is_some()
+        let may_condense = !self.run.condenser_failed && self.run.condensations < CONDENSATIONS;
+        may_condense && self.forgettable().is_some()
     }
 }

@@ -32,7 +32,7 @@ use crate::answer::usage_of;
 use crate::bounds;
 use crate::journal::Draft;
 use crate::protocol::{Effect, Refusal};
-use crate::view::View;
+use crate::view::{View, transcript};
 use verdict::verdict;
 
 mod verdict;
@@ -194,30 +194,12 @@ fn request(goal: &Goal, view: &View, room: usize) -> ModelRequest {
     let question = format!(
         "<goal>\n{}\n</goal>\n\n<history>\n{}</history>\n\nIs the goal reached?",
         goal.objective,
-        transcript(view, room)
+        transcript(&view.items, usize::MAX, room)
     );
     ModelRequest::new(
         vec![Message::new(Role::System, JUDGE.trim()), Message::new(Role::User, question)],
         Vec::new(),
     )
-}
-
-/// The end of the history, as much as there is room for.
-fn transcript(view: &View, mut room: usize) -> String {
-    let mut pieces = Vec::new();
-    let outlines = view.items.iter().rev().flat_map(|item| item.outline().into_iter().rev());
-    for (tag, text) in outlines {
-        let piece = format!("<{tag}>\n{text}\n</{tag}>\n");
-        if piece.len() > room {
-            let end = piece.get(piece.ceil_char_boundary(piece.len() - room)..).unwrap_or_default();
-            pieces.push(format!("[The history before this is left out.]\n{end}"));
-            break;
-        }
-        room -= piece.len();
-        pieces.push(piece);
-    }
-    pieces.reverse();
-    pieces.concat()
 }
 
 #[cfg(test)]
@@ -234,7 +216,7 @@ mod tests {
                 "llm_message": {"role": "user", "content": [{"type": "text", "text": text}]}});
             view.absorb(&serde_json::from_value(event).unwrap());
         }
-        let text = transcript(&view, TRANSCRIPT);
+        let text = transcript(&view.items, usize::MAX, TRANSCRIPT);
         assert!(text.starts_with("[The history before") && text.ends_with("<user>\nthe newest\n</user>\n"));
         assert!(text.len() <= TRANSCRIPT + 100, "{}", text.len());
     }

@@ -33,6 +33,7 @@ mod stuck;
 #[cfg(test)]
 mod tests;
 pub mod title;
+mod trial;
 mod view;
 
 pub use agent::Agent;

@@ -1,6 +1,7 @@
 //! What the events of a log mean for the loop: folded one by one, and all of them that stays in memory.
 
 use serde::{Deserialize, Serialize};
+use types::content::Part;
 use types::event::Source;
 use types::{Content, Event, EventBody, EventId};
 
@@ -45,6 +46,11 @@ impl Past {
         if matches!(event.body, EventBody::MessageEvent(_)) && event.source == Source::User {
             self.said.push(event.id.clone());
         }
+    }
+
+    /// Takes note of the order in which the parts of an answer came. Of an answer on another branch it says nothing here.
+    pub fn set_order(&mut self, event: &EventId, order: &[Part]) {
+        self.view.set_order(event, order);
     }
 
     /// HEAD was moved to the last event that was taken in, or the log up to it was copied.

@@ -1,5 +1,7 @@
 //! A run: step after step until something ends it.
 
+use std::sync::Arc;
+
 use types::classify::classify;
 use types::conversation::Status;
 use types::event::{ConversationError, MessageBody, Source};
@@ -12,6 +14,7 @@ use crate::journal::Draft;
 use crate::protocol::{Effect, Refusal};
 use crate::settings;
 use crate::stuck::Verdict;
+use crate::trial::Trial;
 
 const BLIND: &str = "Your message contains an image, and the model of this conversation cannot take images. \
 Please describe what it shows, or switch to a model that can see.";
@@ -66,7 +69,8 @@ impl Agent {
 
     /// Takes the next step, or ends the run.
     pub(crate) fn step(&mut self, draft: &mut Draft<'_>) {
-        if self.copy.stuck_detection {
+        // What is said in parts is no talk with oneself.
+        if self.copy.stuck_detection && self.run.paused == 0 {
             match self.past.trail.verdict() {
                 Verdict::Fine => {}
                 Verdict::Nudge => self.hint(draft, NUDGE),
@@ -137,6 +141,15 @@ impl Agent {
     }
 
     fn call_model(&mut self, draft: &mut Draft<'_>) {
+        self.call_model_with(draft, self.past.view.messages(), None);
+    }
+
+    pub(crate) fn call_model_with(
+        &mut self,
+        draft: &mut Draft<'_>,
+        messages: Vec<Arc<Message>>,
+        trial: Option<Trial>,
+    ) {
         self.calls += 1;
         self.run.unseen_message = false;
         let item_id = draft.env.event_id();
@@ -146,9 +159,9 @@ impl Agent {
             item_id: item_id.clone(),
             usage_id: llm.usage_id.clone(),
             llm,
-            request: ModelRequest { messages: self.past.view.messages(), tools: self.offered.clone() },
+            request: ModelRequest { messages, tools: self.offered.clone() },
         });
-        self.phase = Phase::Thinking { call: self.calls, item_id };
+        self.phase = Phase::Thinking { call: self.calls, item_id, trial };
     }
 
     fn say(&mut self, draft: &mut Draft<'_>, text: &str) {

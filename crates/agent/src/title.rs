@@ -44,9 +44,34 @@ fn asked(prompt: &str, excerpt: &str) -> String {
 /// The title in a model's answer; `None` when there is no usable one.
 #[must_use]
 pub fn from_answer(text: &str) -> Option<String> {
+    let text = without_thoughts(text);
     let line = text.lines().map(str::trim).find(|line| !line.is_empty())?;
     let bare = line.trim_matches(|c: char| c.is_whitespace() || "\"'`*#“”«»".contains(c));
     (!bare.is_empty()).then(|| shortened(bare))
+}
+
+/// Tags in which some models think aloud.
+const THOUGHTS: [&str; 4] = ["think", "thinking", "thought", "reasoning"];
+
+/// What is said beside thoughts; those without an end go to the end, and those without a beginning come from the beginning.
+fn without_thoughts(text: &str) -> String {
+    let mut text = text.to_owned();
+    for tag in THOUGHTS {
+        let (open, close) = (format!("<{tag}>"), format!("</{tag}>"));
+        loop {
+            let lower = text.to_ascii_lowercase();
+            let (begin, end) = (lower.find(&open), lower.find(&close));
+            match (begin, end) {
+                (None, None) => break,
+                (Some(begin), None) => text.truncate(begin),
+                (Some(begin), Some(end)) if begin < end => {
+                    text.replace_range(begin..end + close.len(), "");
+                }
+                (_, Some(end)) => text.replace_range(..end + close.len(), ""),
+            }
+        }
+    }
+    text
 }
 
 /// The title when no model could be asked.
@@ -72,6 +97,19 @@ mod tests {
     fn an_answer_is_freed_of_its_decoration() {
         assert_eq!(from_answer("\n \"Notes file\"\nbecause …").as_deref(), Some("Notes file"));
         assert_eq!(from_answer(" \n\"\""), None);
+    }
+
+    #[test]
+    fn what_a_model_thinks_aloud_is_no_title() {
+        for (said, title) in [
+            ("<think>\nThe user wants\n</think>\nNotes file", Some("Notes file")),
+            ("<THINKING>hm</thinking><think>hm</think> Notes file", Some("Notes file")),
+            ("so it is\n</think>\n\nNotes file", Some("Notes file")),
+            ("Notes file <reasoning>because", Some("Notes file")),
+            ("<think>The user wants a", None),
+        ] {
+            assert_eq!(from_answer(said).as_deref(), title, "{said}");
+        }
     }
 
     #[test]

@@ -2,18 +2,22 @@
 
 mod forget;
 mod shared;
+mod transcript;
 mod weight;
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use types::agent::LlmConfig;
-use types::content::{Content, Message, Role};
+use types::content::{Content, Message, Part, Role};
 use types::event::{Action, AgentError, MessageBody, Observation, Rejection, Source, SystemPrompt};
 use types::{Event, EventBody, EventId};
 
 use crate::observation;
+pub use forget::as_message;
+pub use transcript::{piece, transcript};
 
 /// What stands for a result that is not there yet, in a question asked meanwhile.
 const NO_RESULT_YET: &str = "[This call has no result yet.]";
@@ -69,7 +73,14 @@ pub struct Turn {
     /// Its thoughts as they were signed, where a secret keeps some of them out of the log. In memory only: they are
     /// never written, and whoever opens the conversation anew does without.
     #[serde(skip)]
-    signed: Option<Vec<Value>>,
+    signed: Option<Signed>,
+}
+
+/// Thoughts as they came, and where.
+#[derive(Debug, PartialEq)]
+pub struct Signed {
+    pub thinking_blocks: Vec<Value>,
+    pub order: Vec<Part>,
 }
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -122,8 +133,19 @@ impl View {
 
     /// The messages of a model request. Nothing is copied but neighbouring user messages, which become one.
     pub fn messages(&self) -> Vec<Arc<Message>> {
+        self.messages_but(&(0..0), &Arc::default())
+    }
+
+    /// The same, with one message instead of these items.
+    pub fn messages_but(&self, left_out: &Range<usize>, instead: &Arc<Message>) -> Vec<Arc<Message>> {
         let mut messages: Vec<Arc<Message>> = Vec::with_capacity(self.items.len() * 2 + 1);
-        for item in &self.items {
+        for (at, item) in self.items.iter().enumerate() {
+            if left_out.contains(&at) {
+                if at == left_out.start {
+                    push_joined(&mut messages, instead);
+                }
+                continue;
+            }
             match item {
                 Item::System { message } | Item::Text { message, .. } | Item::Summary { message, .. } => {
                     push_joined(&mut messages, message);
@@ -138,10 +160,32 @@ impl View {
     }
 
     /// Keeps the thoughts of the newest answer for whoever has signed them.
-    pub fn keep_signed(&mut self, thinking_blocks: Option<Vec<Value>>) {
+    pub fn keep_signed(&mut self, signed: Option<Signed>) {
         if let Some(turn) = self.turns_mut().next_back() {
-            turn.signed = thinking_blocks;
+            turn.signed = signed;
         }
+    }
+
+    /// Of the answer whose first event this is.
+    pub fn set_order(&mut self, event: &EventId, order: &[Part]) {
+        let message = self.items.iter_mut().rev().find_map(|item| match item {
+            Item::Turn(turn) if turn.calls.first().is_some_and(|call| call.action_id == *event) => {
+                Some(&mut turn.assistant)
+            }
+            Item::Text { id, message } if id == event => Some(message),
+            _ => None,
+        });
+        message.into_iter().for_each(|message| Arc::make_mut(message).set_order(order));
+    }
+
+    /// The order in which the parts of the newest answer stand here.
+    pub fn newest_parts(&self) -> Vec<Part> {
+        let newest = self.items.iter().rev().find_map(|item| match item {
+            Item::Turn(turn) => Some(&turn.assistant),
+            Item::Text { message, .. } if message.role == Role::Assistant => Some(message),
+            _ => None,
+        });
+        newest.map(|message| message.parts()).unwrap_or_default()
     }
 
     pub fn has_system_prompt(&self) -> bool {
@@ -221,7 +265,7 @@ impl View {
             return self.items.push(Item::Turn(Turn::new(action, call)));
         }
         if let Some(turn) = self.turns_mut().next_back() {
-            Arc::make_mut(&mut turn.assistant).tool_calls.push(action.tool_call.clone());
+            add(Arc::make_mut(&mut turn.assistant), action);
             turn.calls.push(call);
         }
     }
@@ -272,9 +316,11 @@ impl Turn {
 
     fn said(&self) -> Arc<Message> {
         match &self.signed {
-            Some(signed) => {
-                Arc::new(Message { thinking_blocks: signed.clone(), ..self.assistant.as_ref().clone() })
-            }
+            Some(Signed { thinking_blocks, order }) => Arc::new(Message {
+                thinking_blocks: thinking_blocks.clone(),
+                order: order.clone(),
+                ..self.assistant.as_ref().clone()
+            }),
             None => Arc::clone(&self.assistant),
         }
     }
@@ -308,9 +354,26 @@ pub fn is_blank(message: &Message) -> bool {
     message.content.iter().all(|piece| piece.as_text().is_some_and(|text| text.trim().is_empty()))
 }
 
+/// Adds a call to an answer, behind what was thought and said before it.
+fn add(answer: &mut Message, action: &Action) {
+    if !action.thought.is_empty() || !action.thinking_blocks.is_empty() {
+        answer.order = answer.parts();
+    }
+    let (texts, thoughts) = (answer.content.len(), answer.thinking_blocks.len());
+    let call = answer.tool_calls.len();
+    answer.content.extend_from_slice(&action.thought);
+    answer.thinking_blocks.extend_from_slice(&action.thinking_blocks);
+    answer.tool_calls.push(action.tool_call.clone());
+    if !answer.order.is_empty() {
+        answer.order.extend((thoughts..answer.thinking_blocks.len()).map(Part::Thinking));
+        answer.order.extend((texts..answer.content.len()).map(Part::Text));
+        answer.order.push(Part::Call(call));
+    }
+}
+
 fn forget_thinking(message: &mut Arc<Message>) {
     if !message.thinking_blocks.is_empty() {
-        Arc::make_mut(message).thinking_blocks = Vec::new();
+        Arc::make_mut(message).retain_thinking(|_| false);
     }
 }
 

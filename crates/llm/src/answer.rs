@@ -1,7 +1,7 @@
 //! A finished answer, before cost and time are known.
 
 use serde_json::{Value, json};
-use types::content::{Content, Message, Role, ToolCall};
+use types::content::{Content, Message, Part, Role, ToolCall};
 use types::model::Ending;
 use types::stats::TokenUsage;
 use uuid::Uuid;
@@ -78,6 +78,8 @@ pub(crate) struct Answer {
     pub reasoning: String,
     pub thinking_blocks: Vec<Value>,
     pub calls: Vec<ToolCall>,
+    /// Of a dialect that tells their order.
+    pub parts: Parts,
     pub tokens: Tokens,
     pub ending: Ending,
 }
@@ -88,15 +90,75 @@ impl Answer {
     }
 
     pub(crate) fn into_message(self) -> Message {
-        let content = if self.text.is_empty() { Vec::new() } else { vec![Content::text(self.text)] };
-        Message {
+        let (content, order) = self.parts.of(self.text);
+        let mut message = Message {
             role: Role::Assistant,
             content,
             tool_calls: with_own_ids(self.calls),
             reasoning_content: Some(self.reasoning).filter(|text| !text.is_empty()),
             thinking_blocks: self.thinking_blocks,
             ..Message::default()
+        };
+        message.set_order(&order);
+        message
+    }
+}
+
+/// The parts of an answer in the order in which they came.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Parts {
+    order: Vec<Part>,
+    /// Where in the text of all each text ends.
+    ends: Vec<usize>,
+    thoughts: usize,
+    calls: usize,
+}
+
+impl Parts {
+    /// The text goes on; it is so long now.
+    pub(crate) fn text(&mut self, length: usize) {
+        if let (Some(Part::Text(_)), Some(end)) = (self.order.last(), self.ends.last_mut()) {
+            *end = length;
+            return;
         }
+        self.order.push(Part::Text(self.ends.len()));
+        self.ends.push(length);
+    }
+
+    pub(crate) fn thought(&mut self) {
+        self.order.push(Part::Thinking(self.thoughts));
+        self.thoughts += 1;
+    }
+
+    pub(crate) fn call(&mut self) {
+        self.order.push(Part::Call(self.calls));
+        self.calls += 1;
+    }
+
+    /// The texts, and the order of all; blank texts between other parts are none. A text is one where nothing stands between its pieces.
+    fn of(self, text: String) -> (Vec<Content>, Vec<Part>) {
+        if self.ends.len() < 2 {
+            let content = if text.is_empty() { Vec::new() } else { vec![Content::text(text)] };
+            let is_kept = |part: &Part| !matches!(part, Part::Text(_)) || !content.is_empty();
+            let order = self.order.into_iter().filter(is_kept).collect();
+            return (content, order);
+        }
+        let mut content = Vec::new();
+        let mut order = Vec::new();
+        for part in self.order {
+            let Part::Text(at) = part else {
+                order.push(part);
+                continue;
+            };
+            let begin = at.checked_sub(1).and_then(|before| self.ends.get(before)).copied().unwrap_or(0);
+            let end = self.ends.get(at).copied().unwrap_or(text.len());
+            let said = text.get(begin..end).unwrap_or_default();
+            if !said.trim().is_empty() {
+                order.push(Part::Text(content.len()));
+                content.push(Content::text(said));
+            }
+        }
+        (content, order)
     }
 }
 

@@ -4,8 +4,7 @@ use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, LazyLock};
 
-use serde_json::Value;
-use types::content::{Content, Message, Role, ToolCall};
+use types::content::{Content, Message, Part, Role, ToolCall};
 
 use crate::call_ids::{CallIds, Form};
 use crate::written::{Arguments, tool_name};
@@ -102,7 +101,14 @@ impl<'a> History<'a> {
             Turn::User(_) => None,
         });
         newest.is_none_or(|(message, results)| {
-            results.is_empty() || message.thinking_blocks.iter().any(is_signed)
+            let first = match message.order.first() {
+                None => message.thinking_blocks.iter().find(|block| is_signed(block)),
+                Some(Part::Thinking(at)) => {
+                    message.thinking_blocks.get(*at).filter(|block| is_signed(block))
+                }
+                Some(Part::Text(_) | Part::Call(_)) => None,
+            };
+            results.is_empty() || first.is_some()
         })
     }
 }

@@ -251,6 +251,8 @@ impl Problem {
             FailureKind::ContentPolicy
         } else if of_the_request && words::names_a_message(text) {
             FailureKind::MalformedHistory
+        } else if of_the_request && !words::AUTHENTICATION.are_in(text) {
+            FailureKind::Refused
         } else {
             FailureKind::Other
         }
@@ -261,7 +263,7 @@ impl Problem {
             FailureKind::ContextWindow => return "LLMContextWindowExceedError",
             FailureKind::MalformedHistory => return "LLMMalformedConversationHistoryError",
             FailureKind::ContentPolicy => return "LLMContentPolicyViolationError",
-            FailureKind::Other => {}
+            FailureKind::Refused | FailureKind::Other => {}
         }
         match self.cause {
             Cause::Status(401) => "LLMAuthenticationError",

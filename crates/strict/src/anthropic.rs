@@ -105,10 +105,8 @@ fn assistant<'a>(blocks: &'a [Value], calls: &mut Calls<'a>, at: &str) -> Verdic
     for (index, block) in blocks.iter().enumerate() {
         let at = format!("{at}.content[{index}]");
         match text(block, "type") {
-            "text" => {
-                not_blank(text(block, "text"), &at)?;
-                demand(!calls.has_open(), || format!("{at}: text between a call and its result"))?;
-            }
+            // Also between calls: an answer is taken back as it came.
+            "text" => not_blank(text(block, "text"), &at)?,
             "tool_use" => {
                 calls.call(text(block, "id"), text(block, "name"), &at)?;
                 demand(look::part(block, "input").is_object(), || {

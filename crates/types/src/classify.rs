@@ -103,6 +103,7 @@ fn by_code(code: &str, detail: &str) -> Option<Classification> {
         "LLMBadRequestError" if is_used_up(detail) => settings("quota"),
         "LLMBadRequestError" | "NotFoundError" | "SecretUnavailable" => settings("config"),
         "LLMContextWindowExceedError" | "LLMMalformedConversationHistoryError" => retry("agent_action"),
+        "LLMOutputLimitError" => settings("config"),
         "MaxIterationsReached" => nothing("agent_action"),
         "MaxBudgetReached" => settings("quota"),
         _ => return None,

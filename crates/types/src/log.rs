@@ -6,6 +6,7 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::brought::Brought;
+use crate::content::Part;
 use crate::ids::{Epoch, EventId};
 use crate::stats::Usage;
 
@@ -45,6 +46,8 @@ pub enum Control {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         by: Option<Uuid>,
     },
+    /// In which order the parts of an answer came, where its events do not say it: of the answer whose first event this is.
+    Answer { event: EventId, order: Vec<Part> },
     /// What stands before this was brought here from another server.
     Brought(Box<Brought>),
 }
@@ -133,6 +136,7 @@ mod tests {
             r#"{"control":{"type":"run_ended"}}"#,
             r#"{"control":{"type":"head","event":"x"}}"#,
             r#"{"control":{"type":"head","event":null}}"#,
+            r#"{"control":{"type":"answer","event":"x","order":[{"call":0},{"thinking":0},{"text":1}]}}"#,
             r#"{"control":{"type":"forked"}}"#,
             r#"{"control":{"type":"forked","at":1}}"#,
             r#"{"control":{"type":"forked","at":1,"by":"00000000-0000-4000-8000-000000000001"}}"#,

@@ -80,6 +80,8 @@ pub enum FailureKind {
     MalformedHistory,
     /// The provider refused the content: the model is asked to rephrase.
     ContentPolicy,
+    /// The provider refuses the request, and nobody knows what of it: maybe a part of the history.
+    Refused,
     /// Everything else ends the run.
     Other,
 }

@@ -1,4 +1,4 @@
-//! The scripted model server: OpenAI chat completions and Anthropic messages, whole or streamed.
+//! The scripted model server: OpenAI chat completions and responses, and Anthropic messages, whole or streamed.
 //!
 //! Which turn comes next is read from the request (assistant messages since the start), so the server keeps
 //! no cursors and any number of conversations can share it. Turns that were queued come before all scripts. A
@@ -17,7 +17,7 @@ use strict::Dialect;
 use tokio::net::ToSocketAddrs;
 
 use crate::http::{self, Answer, reply};
-use crate::script::{Failure, Script, Turn};
+use crate::script::{Ending, Failure, Script, Turn};
 
 #[derive(Default)]
 struct Shared {
@@ -111,6 +111,10 @@ async fn answer(shared: Arc<Shared>, method: Method, path: String, body: Value) 
             let refusal = refusal(Dialect::Anthropic);
             say(&shared, body, Dialect::Anthropic, refusal).await
         }
+        (Method::POST, "/v1/responses") => {
+            let refusal = refusal(Dialect::Responses);
+            say(&shared, body, Dialect::Responses, refusal).await
+        }
         (Method::POST, "/_scripts") => match serde_json::from_value::<Vec<Script>>(body) {
             Ok(scripts) => {
                 shared.scripts.lock().unwrap().splice(0..0, scripts);
@@ -136,8 +140,10 @@ async fn say(shared: &Shared, body: Value, dialect: Dialect, refusal: Option<Str
         return refuse(failure, dialect);
     }
     match (dialect, streamed) {
-        (Dialect::Chat | Dialect::Responses, false) => reply(StatusCode::OK, &openai_whole(&turn)),
-        (Dialect::Chat | Dialect::Responses, true) => stream(openai_pieces(&turn)),
+        (Dialect::Chat, false) => reply(StatusCode::OK, &openai_whole(&turn)),
+        (Dialect::Chat, true) => stream(openai_pieces(&turn)),
+        (Dialect::Responses, false) => reply(StatusCode::OK, &response_whole(&turn)),
+        (Dialect::Responses, true) => stream(response_pieces(&turn)),
         (Dialect::Anthropic, false) => reply(StatusCode::OK, &anthropic_whole(&turn)),
         (Dialect::Anthropic, true) => stream(anthropic_pieces(&turn)),
     }
@@ -160,7 +166,7 @@ impl Shared {
 }
 
 fn scripted(scripts: &[Script], body: &Value) -> Turn {
-    let messages = body["messages"].as_array().map_or(&[][..], Vec::as_slice);
+    let messages = body["messages"].as_array().or(body["input"].as_array()).map_or(&[][..], Vec::as_slice);
     let of = |role: &str| messages.iter().filter(|m| m["role"] == role).collect::<Vec<_>>();
     let first_user = of("user").first().map(|m| m["content"].to_string()).unwrap_or_default();
     let said = of("assistant").len();
@@ -186,7 +192,13 @@ fn openai_calls(turn: &Turn) -> Vec<Value> {
 }
 
 fn finish_reason(turn: &Turn) -> &'static str {
-    if turn.tool_calls.is_empty() { "stop" } else { "tool_calls" }
+    match turn.ending {
+        Ending::Done if turn.tool_calls.is_empty() => "stop",
+        Ending::Done => "tool_calls",
+        Ending::Cut => "length",
+        Ending::Withheld => "content_filter",
+        Ending::Paused => "pause_turn",
+    }
 }
 
 /// Each answer has one of its own, as a provider's has.
@@ -232,6 +244,32 @@ fn pieces(text: Option<&str>) -> impl Iterator<Item = String> {
     letters.chunks(12).map(|piece| piece.iter().collect()).collect::<Vec<String>>().into_iter()
 }
 
+fn response_whole(turn: &Turn) -> Value {
+    let text = turn.text.iter().map(|text| {
+        let content = json!([{ "type": "output_text", "text": text, "annotations": [] }]);
+        json!({ "type": "message", "id": new_id("msg"), "role": "assistant", "status": "completed", "content": content })
+    });
+    let calls = turn.tool_calls.iter().map(|call| {
+        json!({ "type": "function_call", "id": new_id("fc"), "call_id": call.id, "name": call.name,
+            "arguments": arguments_text(&call.arguments), "status": "completed" })
+    });
+    let (status, why) = match turn.ending {
+        Ending::Done | Ending::Paused => ("completed", Value::Null),
+        Ending::Cut => ("incomplete", json!({ "reason": "max_output_tokens" })),
+        Ending::Withheld => ("incomplete", json!({ "reason": "content_filter" })),
+    };
+    json!({ "id": new_id("resp"), "object": "response", "created_at": 0, "model": "scripted", "status": status,
+        "incomplete_details": why, "output": text.chain(calls).collect::<Vec<_>>(),
+        "usage": { "input_tokens": turn.input_tokens, "output_tokens": turn.output_tokens,
+            "total_tokens": turn.input_tokens + turn.output_tokens } })
+}
+
+fn response_pieces(turn: &Turn) -> String {
+    let response = response_whole(turn);
+    let kind = if response["status"] == "incomplete" { "response.incomplete" } else { "response.completed" };
+    format!("event: {kind}\ndata: {}\n\n", json!({ "type": kind, "response": response }))
+}
+
 fn anthropic_blocks(turn: &Turn) -> Vec<Value> {
     let text = turn.text.iter().map(|text| json!({ "type": "text", "text": text }));
     let calls = turn.tool_calls.iter().map(|call| {
@@ -245,7 +283,13 @@ fn anthropic_blocks(turn: &Turn) -> Vec<Value> {
 }
 
 fn stop_reason(turn: &Turn) -> &'static str {
-    if turn.tool_calls.is_empty() { "end_turn" } else { "tool_use" }
+    match turn.ending {
+        Ending::Done if turn.tool_calls.is_empty() => "end_turn",
+        Ending::Done => "tool_use",
+        Ending::Cut => "max_tokens",
+        Ending::Withheld => "refusal",
+        Ending::Paused => "pause_turn",
+    }
 }
 
 fn anthropic_whole(turn: &Turn) -> Value {

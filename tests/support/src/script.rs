@@ -19,10 +19,23 @@ pub struct Turn {
     pub tool_calls: Vec<Call>,
     /// Milliseconds before the answer begins.
     pub delay_ms: u64,
+    /// How it ends.
+    pub ending: Ending,
     /// An HTTP error instead of an answer.
     pub error: Option<Failure>,
     pub input_tokens: u64,
     pub output_tokens: u64,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ending {
+    #[default]
+    Done,
+    /// At the limit of the output.
+    Cut,
+    Withheld,
+    Paused,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -90,6 +103,12 @@ impl Turn {
     #[must_use]
     pub fn after(mut self, milliseconds: u64) -> Self {
         self.delay_ms = milliseconds;
+        self
+    }
+
+    #[must_use]
+    pub fn ending(mut self, ending: Ending) -> Self {
+        self.ending = ending;
         self
     }
 

@@ -37,6 +37,7 @@ pub(super) async fn past(
         }
         Ok(LogRecord::Event { event, .. }) => past.leave_out(&event),
         Ok(LogRecord::Control(Control::Head { .. } | Control::Forked { .. })) => past.go_back(),
+        Ok(LogRecord::Control(Control::Answer { event, order })) => past.set_order(&event, &order),
         Ok(LogRecord::Control(_)) | Err(_) => {}
     };
     each(log, id, end, absorb).await?;

@@ -103,6 +103,7 @@ impl Replay {
             }
             LogRecord::Control(Control::Head { .. }) => return true,
             LogRecord::Control(Control::Forked { .. }) => self.past.go_back(),
+            LogRecord::Control(Control::Answer { event, order }) => self.past.set_order(&event, &order),
             LogRecord::Control(
                 Control::RunEnded {} | Control::Usage(_) | Control::Models { .. } | Control::Brought(_),
             ) => {}

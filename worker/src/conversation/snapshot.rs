@@ -34,7 +34,7 @@ use super::actor::Actor;
 use super::replay::Replay;
 
 /// Of what is written. To be counted up whenever an event is folded in another way.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 /// The most bytes of one.
 const MOST: usize = 4 << 20;

@@ -140,7 +140,7 @@ impl Actor {
                 if self.model.take_if(|model| model.number == call).is_none() {
                     return Ok(());
                 }
-                self.model_broken = matches!(&result, Err(failure) if failure.kind == FailureKind::Other);
+                self.model_broken = matches!(&result, Err(failure) if matches!(failure.kind, FailureKind::Refused | FailureKind::Other));
                 self.apply(Input::ModelAnswered { call, result }).await
             }
             Done::Tool { action_id, outcome } => {

@@ -16,24 +16,32 @@ const OURS: [&str; 2] = ["summary", "security_risk"];
 /// Programs whose name belongs in front of the command.
 const PREFIXES: [&str; 2] = ["git", "reset"];
 
-/// The tool that is meant; `None` if there is no such tool. The arguments become those of that tool.
-/// A tool of the exact name always wins.
+/// The tool that is meant; `None` if there is no such tool. The arguments become those of that tool. A tool of the exact name always
+/// wins, then one that is named by the end of what was written, then one whose name differs in case alone.
 pub fn resolve<'a>(
     toolbox: &'a dyn Toolbox,
     name: &str,
     arguments: &mut Arguments,
 ) -> Option<&'a ToolDefinition> {
     let known = |name: &str| toolbox.definitions().iter().find(|tool| tool.name == name);
-    let word = leading_identifier(name);
-    if let Some(tool) = known(name).or_else(|| known(word)) {
+    let alike = |name: &str| {
+        let mut alike = toolbox.definitions().iter().filter(|tool| tool.name.eq_ignore_ascii_case(name));
+        // Of two nobody knows which is meant.
+        alike.next().filter(|_| alike.next().is_none())
+    };
+    let names = parts_of(name);
+    let exact = std::iter::once(name).chain(names.iter().copied()).find_map(known);
+    if let Some(tool) = exact.or_else(|| names.iter().copied().find_map(alike)) {
         return Some(tool);
     }
-    if EDITORS.contains(&word) {
+    let is_one_of =
+        |those: &[&str]| names.iter().any(|name| those.iter().any(|other| other.eq_ignore_ascii_case(name)));
+    if is_one_of(&EDITORS) {
         return known("file_editor");
     }
     let terminal = known("terminal")?;
-    if !SHELLS.contains(&word) {
-        let command = command_line(word, arguments)?;
+    if !is_one_of(&SHELLS) {
+        let command = command_line(leading_identifier(name), arguments)?;
         arguments.retain(|key, _| OURS.contains(&key.as_str()) || key == "timeout");
         arguments.insert("command".to_owned(), Value::from(command));
     }
@@ -68,6 +76,12 @@ fn grep(arguments: &Arguments) -> Option<String> {
 
 fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+/// What of a written name may be that of a tool, as in `functions.terminal:0` or `terminal<|channel|>`: the last part first.
+fn parts_of(name: &str) -> Vec<&str> {
+    let parts = name.rsplit(['.', ':', '/']).flat_map(|part| [part.trim(), leading_identifier(part)]);
+    parts.filter(|part| !part.is_empty()).collect()
 }
 
 fn leading_identifier(name: &str) -> &str {

@@ -7,17 +7,66 @@ use serde_json::{Map, Value};
 /// # Errors
 /// Why the text is not JSON.
 pub fn parse(text: &str) -> Result<Map<String, Value>, String> {
-    if text.trim().is_empty() {
+    let text = unfenced(text.trim());
+    if text.is_empty() {
         return Ok(Map::new());
     }
     let value = match serde_json::from_str(text) {
         Ok(value) => value,
-        Err(first) => serde_json::from_str(&with_escaped_controls(text))
-            .map_err(|_| format!("the arguments are not valid JSON ({first})"))?,
+        Err(first) => the_only_one(text)
+            .or_else(|| the_only_one(&mended(text)))
+            .ok_or_else(|| format!("the arguments are not valid JSON ({first})"))?,
     };
-    let Value::Object(mut arguments) = value else { return Ok(Map::new()) };
+    let mut arguments = match value {
+        Value::Object(arguments) => arguments,
+        // An object that was written as a text.
+        Value::String(text) => serde_json::from_str(&text).unwrap_or_default(),
+        _ => Map::new(),
+    };
     arguments.retain(|_, value| !value.is_null());
     Ok(arguments)
+}
+
+/// Without the marks of a block of code around it.
+fn unfenced(text: &str) -> &str {
+    let within = text.strip_prefix("```").and_then(|text| text.strip_suffix("```"));
+    let Some(within) = within else { return text };
+    within.trim_start_matches(|letter: char| letter.is_ascii_alphanumeric()).trim()
+}
+
+/// The value of a text that says it once or more, or empty objects beside it. What says several things is not guessed at.
+fn the_only_one(text: &str) -> Option<Value> {
+    let mut values = Vec::new();
+    for value in serde_json::Deserializer::from_str(text).into_iter::<Value>() {
+        values.push(value.ok()?);
+    }
+    let is_empty = |value: &Value| value.as_object().is_some_and(Map::is_empty);
+    let mut distinct = values.iter().filter(|value| !is_empty(value));
+    let first = distinct.next().or(values.first())?;
+    distinct.all(|other| other == first).then(|| first.clone())
+}
+
+/// What is not JSON, but nearly.
+fn mended(text: &str) -> String {
+    without_trailing_commas(&with_escaped_controls(text))
+}
+
+/// Without commas that nothing follows. The text has no raw control characters in strings.
+fn without_trailing_commas(text: &str) -> String {
+    let mut kept = String::with_capacity(text.len());
+    let (mut in_string, mut escaped) = (false, false);
+    for (at, c) in text.char_indices() {
+        let next = || text.get(at + 1..).unwrap_or_default().trim_start().chars().next();
+        if c == ',' && !in_string && matches!(next(), Some('}' | ']')) {
+            continue;
+        }
+        if c == '"' && !escaped {
+            in_string = !in_string;
+        }
+        escaped = in_string && c == '\\' && !escaped;
+        kept.push(c);
+    }
+    kept
 }
 
 /// Raw line breaks and other control characters inside of strings, escaped.
@@ -55,6 +104,25 @@ mod tests {
         assert_eq!(parse(r#"{"a": null, "b": 1}"#).unwrap(), *json!({"b": 1}).as_object().unwrap());
         assert!(parse("[1]").unwrap().is_empty());
         assert!(parse(" ").unwrap().is_empty());
+    }
+
+    #[test]
+    fn fences_doubles_and_trailing_commas_are_forgiven() {
+        for text in [
+            "```json\n{\"a\": 1}\n```",
+            "```{\"a\": 1}```",
+            "{}{\"a\": 1}",
+            "{\"a\": 1}{\"a\": 1}",
+            "{\"a\": 1,}",
+            "{\"a\": 1 , \n}",
+            "\"{\\\"a\\\": 1}\"",
+        ] {
+            assert_eq!(parse(text).unwrap(), *json!({"a": 1}).as_object().unwrap(), "{text}");
+        }
+        let text = "{\"a\": \"x,}\\\",]\", \"b\": [1,],}";
+        assert_eq!(parse(text).unwrap(), *json!({"a": "x,}\",]", "b": [1]}).as_object().unwrap());
+        assert!(parse("{\"a\": 1}{\"a\": 2}").is_err(), "nobody knows which is meant");
+        assert!(parse("{\"a\": 1} or so").is_err());
     }
 
     #[test]

@@ -193,3 +193,29 @@ fn stringified_values_are_decoded_after_the_schema() {
     let (_, action) = action("file_editor", r#"{"command": "view", "path": "/a", "view_range": "[1, 2]"}"#);
     assert_eq!(action["view_range"], json!([1, 2]));
 }
+
+#[test]
+fn a_tool_is_found_by_the_end_of_a_name_or_without_its_case_but_never_guessed() {
+    let found = |extra: &[&str], name: &str| {
+        let mut arguments = Map::from_iter([("command".to_owned(), json!("ls"))]);
+        alias::resolve(&Tools::new(extra), name, &mut arguments).map(|tool| tool.name.clone())
+    };
+    for (name, tool) in [
+        ("functions.terminal", Some("terminal")),
+        ("functions.terminal:0", Some("terminal")),
+        ("default_api:terminal", Some("terminal")),
+        ("tools/File_Editor", Some("file_editor")),
+        ("Terminal", Some("terminal")),
+        ("THINK", Some("think")),
+        ("terminal<|channel|>commentary", Some("terminal")),
+        ("functions.Bash", Some("terminal")),
+        ("str_replace_editor", Some("file_editor")),
+        ("functions.nothing", None),
+        ("", None),
+    ] {
+        assert_eq!(found(&[], name).as_deref(), tool, "{name}");
+    }
+    assert_eq!(found(&["Think"], "Think").as_deref(), Some("Think"));
+    assert_eq!(found(&["Think"], "THINK"), None, "it may be either");
+    assert_eq!(found(&["my-server_ask"], "x.my-server_ask").as_deref(), Some("my-server_ask"));
+}

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::json;
 use types::EventId;
 use types::content::ToolCall;
-use types::model::FailureKind;
+use types::model::{Ending, FailureKind};
 use types::policy::{ConfirmationPolicy, SecurityAnalyzer};
 
 use super::sim::{Sim, observation};
@@ -30,6 +30,8 @@ enum Move {
     Crash,
     Text(&'static str),
     Calls(Vec<u8>),
+    /// An answer that did not end by itself: with a text and so many calls.
+    Unfinished(u8, u8),
     Fail(u8),
     Tool {
         which: usize,
@@ -55,7 +57,8 @@ fn moves() -> impl Strategy<Value = Move> {
         1 => Just(Move::Crash),
         2 => prop_oneof![Just("Some text."), Just(""), Just(" ")].prop_map(Move::Text),
         8 => prop::collection::vec(0..9_u8, 1..5).prop_map(Move::Calls),
-        1 => (0..4_u8).prop_map(Move::Fail),
+        3 => (0..5_u8, 0..4_u8).prop_map(|(ending, calls)| Move::Unfinished(ending, calls)),
+        1 => (0..5_u8).prop_map(Move::Fail),
         8 => (0..4_usize, 0..4_u8).prop_map(|(which, outcome)| Move::Tool { which, outcome }),
         1 => Just(Move::LateAnswer),
     ]
@@ -110,6 +113,10 @@ fn play(sim: &mut Sim, number: usize, one: Move) {
                 kinds.iter().enumerate().map(|(at, kind)| make_call(*kind, number * 10 + at)).collect();
             sim.answer("", calls);
         }
+        Move::Unfinished(ending, calls) if sim.calling.is_some() => {
+            let calls = (0..calls).map(|kind| make_call(kind * 2, number * 10 + usize::from(kind))).collect();
+            sim.answer_so(unfinished(ending), "Some text", calls);
+        }
         Move::Fail(kind) if sim.calling.is_some() => sim.model(Err(failure(failure_kind(kind), "LLMError"))),
         Move::Tool { which, outcome } if !sim.running.is_empty() => {
             let (action_id, ..) = sim.running.remove(which % sim.running.len());
@@ -119,7 +126,15 @@ fn play(sim: &mut Sim, number: usize, one: Move) {
             let result = Ok(completion("late", "late", vec![]));
             sim.input(Input::ModelAnswered { call: u64::MAX, result }).unwrap();
         }
-        Move::Text(_) | Move::Calls(_) | Move::Fail(_) | Move::Tool { .. } => {}
+        Move::Text(_) | Move::Calls(_) | Move::Unfinished(..) | Move::Fail(_) | Move::Tool { .. } => {}
+    }
+}
+
+fn unfinished(which: u8) -> Ending {
+    match which {
+        0 => Ending::Withheld,
+        1 => Ending::Paused,
+        cut => Ending::Cut { whole_calls: usize::from(cut) - 2 },
     }
 }
 
@@ -138,6 +153,7 @@ fn failure_kind(kind: u8) -> FailureKind {
         0 => FailureKind::ContextWindow,
         1 => FailureKind::MalformedHistory,
         2 => FailureKind::ContentPolicy,
+        3 => FailureKind::Refused,
         _ => FailureKind::Other,
     }
 }

@@ -7,7 +7,7 @@ use types::calls::WorkingCopy;
 use types::conversation::Status;
 use types::event::ROOT;
 use types::log::Control;
-use types::model::{Completion, ModelFailure, ModelRequest};
+use types::model::{Completion, Ending, ModelFailure, ModelRequest};
 use types::tool::ToolAction;
 use types::{Event, EventBody, EventId, Message, Role};
 
@@ -165,9 +165,14 @@ impl Sim {
 
     /// The model under way answers.
     pub fn answer(&mut self, text: &str, calls: Vec<types::content::ToolCall>) {
+        self.answer_so(Ending::Done, text, calls);
+    }
+
+    /// The same, with that ending.
+    pub fn answer_so(&mut self, ending: Ending, text: &str, calls: Vec<types::content::ToolCall>) {
         self.answers += 1;
         let completion = completion(&format!("chatcmpl-{:06}", self.answers), text, calls);
-        self.model(Ok(completion));
+        self.model(Ok(Completion { ending, ..completion }));
     }
 
     pub fn model(&mut self, result: Result<Completion, ModelFailure>) {

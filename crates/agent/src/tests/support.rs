@@ -139,7 +139,12 @@ pub fn setup(copy: WorkingCopy, log: &[LogItem]) -> Setup {
                 events += 1;
                 types::log::LogRecord::event(events - 1, event).unwrap()
             }
-            LogItem::Control(control) => types::log::LogRecord::Control(control.clone()),
+            LogItem::Control(control) => {
+                if let Control::Answer { event, order } = control {
+                    past.set_order(event, order);
+                }
+                types::log::LogRecord::Control(control.clone())
+            }
         };
         projection.apply(types::Seq(at as u64 + 1), &record);
     }
@@ -168,6 +173,7 @@ pub fn past_of(log: &[LogItem], head: Option<&str>) -> Past {
             }
             LogItem::Event(event) => past.leave_out(event),
             LogItem::Control(Control::Head { .. } | Control::Forked { .. }) => past.go_back(),
+            LogItem::Control(Control::Answer { event, order }) => past.set_order(event, order),
             LogItem::Control(_) => {}
         }
     }

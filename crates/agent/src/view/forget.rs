@@ -46,10 +46,15 @@ impl View {
         self.items.retain_mut(|item| item.keep(&forgotten));
         let Some(summary) = &condensation.summary else { return };
         let at = self.item_at(condensation.summary_offset.unwrap_or(1)).min(self.items.len());
-        let message = Message::new(Role::User, format!("{HEADING}\n\n{summary}"));
+        let message = as_message(summary);
         let id = EventId(format!("{id}-summary"));
         self.items.insert(at, Item::Summary { id, message: Arc::new(message) });
     }
+}
+
+/// What stands in the place of what was forgotten.
+pub fn as_message(summary: &str) -> Message {
+    Message::new(Role::User, format!("{HEADING}\n\n{summary}"))
 }
 
 impl Item {
@@ -109,7 +114,11 @@ impl Turn {
         let mut flags = dropped.iter();
         self.calls.retain(|_| !flags.next().copied().unwrap_or(false));
         let mut flags = dropped.iter();
-        Arc::make_mut(&mut self.assistant).tool_calls.retain(|_| !flags.next().copied().unwrap_or(false));
+        let answer = Arc::make_mut(&mut self.assistant);
+        answer.tool_calls.retain(|_| !flags.next().copied().unwrap_or(false));
+        // What it was is gone with the call.
+        answer.order = Vec::new();
+        self.signed = None;
         !self.calls.is_empty()
     }
 

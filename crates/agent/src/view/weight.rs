@@ -19,6 +19,15 @@ impl View {
 }
 
 impl Item {
+    /// About how long it is for a model.
+    pub fn length(&self) -> usize {
+        let calls = match self {
+            Self::Turn(turn) => turn.calls.len(),
+            Self::System { .. } | Self::Text { .. } | Self::Summary { .. } => 0,
+        };
+        self.weight().saturating_sub(MESSAGE + calls * (MESSAGE + 2 * CALL))
+    }
+
     fn weight(&self) -> usize {
         match self {
             Self::System { message } | Self::Text { message, .. } | Self::Summary { message, .. } => {
@@ -31,7 +40,8 @@ impl Item {
 
 impl Turn {
     fn weight(&self) -> usize {
-        let signed = self.signed.iter().flatten().map(of_value).sum::<usize>();
+        let signed =
+            self.signed.iter().flat_map(|signed| &signed.thinking_blocks).map(of_value).sum::<usize>();
         of_message(&self.assistant) + self.calls.iter().map(Call::weight).sum::<usize>() + signed
     }
 }

@@ -377,6 +377,8 @@ impl Which {
             Control::Usage(_) | Control::Models { .. } => self.has_costs,
             // What another server said of all of it.
             Control::Brought(_) => self.has_costs && self.branch.is_none(),
+            // It names an event, which keeps its id.
+            Control::Answer { .. } => true,
             // A branch alone ends with its head.
             Control::Head { .. } => self.branch.is_none(),
             // They are of the workers that wrote them, and of an earlier copy.

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde::Serialize;
 use serde_json::Value;
-use types::content::{Content, Message};
+use types::content::{Content, Message, Part};
 
 use crate::history::{History, ToolResult, Turn, image_urls, is_signed};
 use crate::images::{Images, Shown};
@@ -118,11 +118,17 @@ fn user<'h>(content: &[&'h Content], images: &Images<'h>) -> Vec<Block<'h>> {
 
 fn assistant<'h>(message: &'h Message, results: &[ToolResult<'h>], is_claude: bool) -> Vec<Block<'h>> {
     let is_taken = |kept: &&Value| if is_claude { is_signed(kept) } else { kept.is_object() };
-    let thinking = message.thinking_blocks.iter().filter(is_taken);
-    let mut blocks: Vec<_> = thinking.map(|kept| block(Kind::Thinking(kept))).collect();
-    let texts = message.content.iter().filter_map(Content::as_text);
-    blocks.extend(texts.filter_map(|text| text_block(Cow::Borrowed(text))));
-    blocks.extend(results.iter().map(tool_use));
+    let part = |part: Part| match part {
+        Part::Thinking(at) => {
+            let kept = message.thinking_blocks.get(at).filter(is_taken);
+            kept.map(|kept| block(Kind::Thinking(kept)))
+        }
+        Part::Text(at) => text_block(Cow::Borrowed(message.content.get(at).and_then(Content::as_text)?)),
+        Part::Call(at) => results.get(at).map(tool_use),
+    };
+    let mut blocks: Vec<_> = message.parts().into_iter().filter_map(part).collect();
+    // The API takes no answer that ends with thinking.
+    while blocks.pop_if(|last| matches!(last.kind, Kind::Thinking(_))).is_some() {}
     blocks
 }
 

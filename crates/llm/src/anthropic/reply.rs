@@ -73,18 +73,30 @@ pub(super) fn answer(
         let text = |key: &str| block.get(key).and_then(Value::as_str).unwrap_or_default();
         last_is_call = false;
         match text("type") {
-            "text" => answer.text.push_str(text("text")),
+            "text" if !text("text").is_empty() => {
+                answer.text.push_str(text("text"));
+                answer.parts.text(answer.text.len());
+            }
+            // What was cut off is not signed, and is not taken back.
+            "thinking" if stop == Some(Reason::Cut) && text("signature").is_empty() => {
+                answer.reasoning.push_str(text("thinking"));
+            }
             "thinking" => {
                 answer.reasoning.push_str(text("thinking"));
+                answer.parts.thought();
                 answer.thinking_blocks.push(block);
             }
-            "redacted_thinking" => answer.thinking_blocks.push(block),
+            "redacted_thinking" => {
+                answer.parts.thought();
+                answer.thinking_blocks.push(block);
+            }
             "tool_use" => {
                 let arguments = match block.get("input") {
                     None | Some(Value::Null) => "{}".to_owned(),
                     Some(Value::String(text)) => text.clone(),
                     Some(input) => input.to_string(),
                 };
+                answer.parts.call();
                 answer.calls.push(tool_call(text("id"), text("name"), arguments));
                 last_is_call = true;
             }

@@ -133,3 +133,54 @@ async fn thinking_is_not_asked_for_in_a_round_that_began_without() {
     let thinks: Vec<_> = fake.asked().iter().map(|asked| asked.body.get("thinking").is_some()).collect();
     assert_eq!(thinks, [false, true, true]);
 }
+
+#[tokio::test]
+async fn an_answer_goes_back_as_it_came_whole_and_streamed() {
+    let thinking =
+        |text: &str| json!({"type": "thinking", "thinking": text, "signature": format!("s-{text}")});
+    let text = |text: &str| json!({"type": "text", "text": text});
+    let call = |id: &str| json!({"type": "tool_use", "id": id, "name": "terminal", "input": {"command": id}});
+    let usual =
+        json!([thinking("a"), {"type": "redacted_thinking", "data": "x"}, text("b"), call("1"), call("2")]);
+    let woven = json!([
+        thinking("a"),
+        text("b"),
+        call("1"),
+        thinking("c"),
+        {"type": "redacted_thinking", "data": "x"},
+        text("d"),
+        call("2"),
+        call("3"),
+        text("e")
+    ]);
+    let text_first = json!([text("b"), thinking("a"), call("1"), text("c"), thinking("d")]);
+    for (blocks, kept) in [(usual, 5), (woven, 9), (text_first, 4)] {
+        let all = blocks.as_array().unwrap();
+        let events = all.iter().enumerate().flat_map(|(index, block)| {
+            [
+                json!({"type": "content_block_start", "index": index, "content_block": block}),
+                json!({"type": "content_block_stop", "index": index}),
+            ]
+        });
+        let begin = json!({"type": "message_start", "message": {"id": "m"}});
+        let end = json!({"type": "message_delta", "delta": {"stop_reason": "tool_use"}});
+        let streamed: Vec<_> =
+            std::iter::once(begin).chain(events).chain([end, json!({"type": "message_stop"})]).collect();
+        let done = || Turn::ok(&messages(json!([{"type": "text", "text": "hi"}])));
+        let fake =
+            FakeModel::start([Turn::ok(&messages(blocks.clone())), done(), Turn::events(&streamed), done()])
+                .await;
+        for stream in [false, true] {
+            let llm = LlmConfig { stream, extended_thinking_budget: Some(2048), ..fake.llm(SONNET) };
+            let answer = ask(&llm, vec![user("go")]).await.unwrap();
+            let ids = answer.message.tool_calls.iter().map(|call| result(&call.id, "ok"));
+            let history = [user("go"), answer.message.clone()].into_iter().chain(ids).collect();
+            ask(&LlmConfig { stream: false, ..llm }, history).await.unwrap();
+            let asked = fake.asked().pop().unwrap().body;
+            assert_eq!(asked["messages"][1]["content"].as_array().unwrap()[..], all[..kept]);
+            assert_eq!(strict::check(strict::Dialect::Anthropic, &asked), Ok(()), "{asked}");
+            let begins_with_thinking = all[0]["type"] == "thinking";
+            assert_eq!(asked.get("thinking").is_some(), begins_with_thinking);
+        }
+    }
+}

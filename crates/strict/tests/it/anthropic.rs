@@ -68,7 +68,6 @@ fn each_fault_of_a_request_is_refused() {
             ("/messages/1/content/3/id", json!("b"), "used twice"),
             ("/messages/1/content/3/id", json!("a.b"), "not of the form"),
             ("/messages/1/content/3/input", json!("{}"), "should be an object"),
-            ("/messages/1/content/-", json!({"type": "text", "text": "x"}), "between a call and its result"),
             (
                 "/messages/1/content",
                 json!([{"type": "thinking", "thinking": "", "signature": "s"}]),

@@ -308,7 +308,7 @@ impl Projection {
                 self.open_actions = 0;
             }
             LogRecord::Control(Control::Brought(brought)) => self.begin_with(brought),
-            LogRecord::Control(Control::Fence { .. } | Control::RunEnded {}) => {}
+            LogRecord::Control(Control::Fence { .. } | Control::RunEnded {} | Control::Answer { .. }) => {}
         }
     }
 
