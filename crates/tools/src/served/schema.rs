@@ -13,12 +13,8 @@ const KEPT: [&str; 3] = ["type", "description", "enum"];
 pub fn reduced(schema: &Map<String, Value>) -> Value {
     let mut reducing = Reducing { root: schema, left: PARTS };
     let mut whole = Map::from_iter([("type".to_owned(), json!("object"))]);
-    let properties = schema.get("properties").and_then(Value::as_object);
-    whole.insert("properties".to_owned(), reducing.properties(properties, DEPTH));
-    let names = required(schema);
-    if !names.is_empty() {
-        whole.insert("required".to_owned(), Value::Array(names));
-    }
+    whole.insert("properties".to_owned(), json!({}));
+    whole.extend(reducing.properties(schema, DEPTH));
     Value::Object(whole)
 }
 
@@ -28,10 +24,24 @@ struct Reducing<'a> {
 }
 
 impl<'a> Reducing<'a> {
-    fn properties(&mut self, properties: Option<&'a Map<String, Value>>, depth: usize) -> Value {
-        let reduced =
-            properties.into_iter().flatten().map(|(name, part)| (name.clone(), self.part(part, depth)));
-        Value::Object(reduced.collect())
+    /// The properties of an object and which of them it needs, as far as there is room.
+    fn properties(&mut self, object: &'a Map<String, Value>, depth: usize) -> Map<String, Value> {
+        let Some(properties) = object.get("properties").and_then(Value::as_object) else { return Map::new() };
+        let mut reduced = Map::new();
+        for (name, part) in properties {
+            if self.left == 0 {
+                break;
+            }
+            reduced.insert(name.clone(), self.part(part, depth));
+        }
+        let is_there = |name: &&Value| name.as_str().is_some_and(|name| reduced.contains_key(name));
+        let required = object.get("required").and_then(Value::as_array);
+        let required: Vec<Value> = required.into_iter().flatten().filter(is_there).cloned().collect();
+        let mut kept = Map::from_iter([("properties".to_owned(), Value::Object(reduced))]);
+        if !required.is_empty() {
+            kept.insert("required".to_owned(), Value::Array(required));
+        }
+        kept
     }
 
     fn part(&mut self, part: &'a Value, depth: usize) -> Value {
@@ -63,13 +73,7 @@ impl<'a> Reducing<'a> {
             // Some providers refuse a list of nothing.
             kept.insert("items".to_owned(), json!({"type": "string"}));
         }
-        if let Some(properties) = fields.get("properties").and_then(Value::as_object) {
-            kept.insert("properties".to_owned(), self.properties(Some(properties), depth));
-            let names = required(fields);
-            if !names.is_empty() {
-                kept.insert("required".to_owned(), Value::Array(names));
-            }
-        }
+        kept.extend(self.properties(fields, depth));
         Value::Object(kept)
     }
 
@@ -91,15 +95,6 @@ fn described(mut reduced: Value, place: &Map<String, Value>) -> Value {
 
 fn is_null(form: &Value) -> bool {
     form.get("type").is_some_and(|kind| kind == "null")
-}
-
-/// Those that are there.
-fn required(fields: &Map<String, Value>) -> Vec<Value> {
-    let properties = fields.get("properties").and_then(Value::as_object);
-    let is_there = |name: &&Value| {
-        name.as_str().is_some_and(|name| properties.is_some_and(|properties| properties.contains_key(name)))
-    };
-    fields.get("required").and_then(Value::as_array).into_iter().flatten().filter(is_there).cloned().collect()
 }
 
 #[cfg(test)]

@@ -46,7 +46,7 @@ impl Complaints {
         let mut piece = vec![0; KEPT];
         while let Ok(read @ 1..) = source.read(&mut piece).await {
             let mut kept = self.0.lock();
-            kept.extend_from_slice(&piece[..read]);
+            kept.extend(piece.iter().take(read));
             let too_many = kept.len().saturating_sub(KEPT);
             kept.drain(..too_many);
         }
