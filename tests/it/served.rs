@@ -216,8 +216,9 @@ async fn a_call_of_a_server_is_interrupted_at_once_and_the_server_is_told() {
 
 #[tokio::test]
 async fn a_server_ends_with_ours() {
-    let turns = vec![Turn::call("1", "say", json!({"what": "x"})), Turn::finish("done")];
-    let (model, server) = (scripted(turns).await, Start::new(BINARY).start());
+    let say = || vec![Turn::call("1", "say", json!({"what": "x"})), Turn::finish("done")];
+    let scripts = vec![Script::new("[[mcp]]", say()), Script::new("[[again]]", say())];
+    let (model, server) = (Model::start(0, scripts).await.unwrap(), Start::new(BINARY).start());
     let note = server.folder().join("note");
     let id = created(&server, &model, servers(&note)).await;
     told(&server, &id, "[[mcp]]").await;
@@ -227,8 +228,9 @@ async fn a_server_ends_with_ours() {
     })
     .await;
     // The conversation goes on with a server of its own.
-    let events = told(&server, &id, "[[mcp]]").await;
-    assert_eq!(of_kind(&events, "ObservationEvent").len(), 2);
+    let events = told(&server, &id, "[[again]]").await;
+    let said = of_kind(&events, "ObservationEvent").into_iter().filter(|event| event["tool_name"] == "say");
+    assert_eq!(said.count(), 2);
     let second = noted(&note)[1].clone();
     assert!(is_alive(&second));
     server.terminate();
