@@ -49,6 +49,7 @@ mod revocation;
 mod rights;
 mod schemathesis;
 mod sdk;
+mod served;
 mod single;
 mod small_disk;
 #[cfg(feature = "cluster")]

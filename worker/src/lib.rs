@@ -88,11 +88,13 @@ pub async fn run(
         activity: activity.clone(),
         watch: config.watch.clone(),
     };
-    let commands = services::serve(services, ports.clone(), tracker.clone(), shutdown.clone()).await?;
+    let (commands, servers) =
+        services::serve(services, ports.clone(), tracker.clone(), shutdown.clone()).await?;
     let slots = Arc::new(Semaphore::new(config.max_concurrent_runs));
     let guards = conversation::Guards {
         activity: activity.clone(),
         commands: commands.clone(),
+        servers,
         lease_state,
         slots: slots.clone(),
     };

@@ -31,6 +31,8 @@ pub struct Agent {
     pub(crate) vision: bool,
     pub(crate) toolbox: Arc<dyn Toolbox>,
     pub(crate) offered: Arc<[ToolSchema]>,
+    /// What the model is told of tools that are missing, behind the system prompt.
+    pub(crate) missing_tools: Option<String>,
     pub(crate) condenser: Option<Condenser>,
     pub(crate) policy: ConfirmationPolicy,
     pub(crate) analyzer: Option<SecurityAnalyzer>,
@@ -105,6 +107,7 @@ impl Agent {
         let Projection { status, stats, confirmation_policy, security_analyzer, goal, .. } = projection;
         let mut agent = Self {
             offered: schema::offered(toolbox.definitions()),
+            missing_tools: None,
             condenser: config.condenser.as_ref().and_then(Condenser::read),
             policy: confirmation_policy.unwrap_or_else(|| copy.confirmation_policy.clone()),
             analyzer: security_analyzer.unwrap_or_else(|| copy.security_analyzer.clone()),
@@ -157,6 +160,14 @@ impl Agent {
     #[must_use]
     pub fn take_past(&mut self) -> Past {
         std::mem::take(&mut self.past)
+    }
+
+    /// Takes other tools from now on. `missing` tells of those that the conversation should have, too, in words for the model and
+    /// the user; it is told once, where the conversation begins.
+    pub fn equip(&mut self, toolbox: Arc<dyn Toolbox>, missing: Option<String>) {
+        self.offered = schema::offered(toolbox.definitions());
+        self.toolbox = toolbox;
+        self.missing_tools = missing;
     }
 
     /// Sets right what a crash left: a goal that nobody works on is interrupted, a run that is not one any more becomes

@@ -63,6 +63,10 @@ impl Agent {
         let prompt = prompt::system_prompt(&self.copy, &self.config, self.toolbox.as_ref(), &now);
         self.record(draft, Source::Agent, EventBody::SystemPromptEvent(prompt));
         self.register_models(draft);
+        if let Some(missing) = self.missing_tools.take() {
+            let missing = draft.env.masked(&missing);
+            self.hint(draft, &missing);
+        }
     }
 
     /// Makes the stats name the models before their first call.

@@ -1,17 +1,20 @@
 //! JSON-RPC 2.0 with programs that strangers have chosen: servers of the Model Context Protocol, agents behind the Agent
 //! Client Protocol.
 //!
-//! One side asks, one question at a time, and waits for the answer; what the other side asks meanwhile is answered as far as
-//! that costs nothing, and what it merely tells is passed over. How messages travel is a [`Wire`]: over the standard input and
-//! output of a program here ([`Lines`]), over HTTP where that is spoken.
+//! One side asks, and waits for the answer; what the other side asks meanwhile is answered as far as that costs nothing, and
+//! what it merely tells is passed over. A [`Peer`] is asked one question at a time, over a [`Wire`]: the standard input and
+//! output of a program ([`Lines`]), or HTTP where that is spoken. [`open`] asks a program many questions at once, for as long
+//! as it lives.
 //!
 //! Nobody on the other side is trusted. A wire takes a bounded number of bytes, and waits are bounded by whoever asks: to give
 //! up is to drop the call, after which the connection is of no more use.
 
+mod duplex;
 mod lines;
 mod message;
 mod peer;
 
+pub use duplex::{Handle, open};
 pub use lines::Lines;
 pub use peer::Peer;
 

@@ -7,17 +7,15 @@ use crate::{Broken, Wire};
 
 /// Lines of a reader and to a writer.
 pub struct Lines<R, W> {
-    reader: BufReader<R>,
+    incoming: Incoming<R>,
     writer: W,
-    /// Bytes that are still taken.
-    left: usize,
 }
 
 impl<R: AsyncRead, W: AsyncWrite> Lines<R, W> {
     /// Takes so many bytes altogether.
     #[must_use]
     pub fn new(reader: R, writer: W, most: usize) -> Self {
-        Self { reader: BufReader::new(reader), writer, left: most }
+        Self { incoming: Incoming::of_all(reader, most), writer }
     }
 }
 
@@ -25,14 +23,39 @@ impl<R: AsyncRead + Unpin + Send, W: AsyncWrite + Unpin + Send> Wire for Lines<R
     type Error = Broken;
 
     async fn send(&mut self, message: &Value) -> Result<(), Broken> {
-        let line = format!("{message}\n");
-        self.writer.write_all(line.as_bytes()).await.map_err(|_| Broken::Ended)?;
-        self.writer.flush().await.map_err(|_| Broken::Ended)
+        write(&mut self.writer, message).await
     }
 
-    /// Lines that are no messages are passed over: programs print a greeting where they should not.
     async fn next(&mut self) -> Result<Value, Broken> {
+        self.incoming.next().await
+    }
+}
+
+/// The lines that come.
+pub(crate) struct Incoming<R> {
+    reader: BufReader<R>,
+    /// Bytes that are still taken.
+    left: usize,
+    /// As many are taken of each message; otherwise so many of all.
+    each: Option<usize>,
+}
+
+impl<R: AsyncRead> Incoming<R> {
+    fn of_all(reader: R, most: usize) -> Self {
+        Self { reader: BufReader::new(reader), left: most, each: None }
+    }
+
+    /// Takes so many bytes a message, however many messages come.
+    pub(crate) fn of_each(reader: R, most: usize) -> Self {
+        Self { reader: BufReader::new(reader), left: most, each: Some(most) }
+    }
+}
+
+impl<R: AsyncRead + Unpin> Incoming<R> {
+    /// The next message. Lines that are none are passed over: programs print a greeting where they should not.
+    pub(crate) async fn next(&mut self) -> Result<Value, Broken> {
         loop {
+            self.left = self.each.unwrap_or(self.left);
             let mut line = Vec::new();
             let most = u64::try_from(self.left).unwrap_or(u64::MAX).saturating_add(1);
             let mut bounded = (&mut self.reader).take(most);
@@ -46,6 +69,12 @@ impl<R: AsyncRead + Unpin + Send, W: AsyncWrite + Unpin + Send> Wire for Lines<R
             }
         }
     }
+}
+
+pub(crate) async fn write(writer: &mut (impl AsyncWrite + Unpin), message: &Value) -> Result<(), Broken> {
+    let line = format!("{message}\n");
+    writer.write_all(line.as_bytes()).await.map_err(|_| Broken::Ended)?;
+    writer.flush().await.map_err(|_| Broken::Ended)
 }
 
 #[cfg(test)]

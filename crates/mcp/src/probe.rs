@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jsonrpc::Peer;
 use tokio::time::timeout;
 use types::mcp::{McpFound, ToolCall, ToolResult};
 
@@ -24,15 +25,16 @@ where
     Error: From<T::Error>,
 {
     let listing = async {
-        let mut session = Session::open(transport).await?;
+        let mut session = Session::open(Peer::new(transport)).await?;
         let tools = session.tools().await?;
-        Ok::<_, Error>((session, tools))
+        let names: Vec<String> = tools.into_iter().map(|tool| tool.name).collect();
+        Ok::<_, Error>((session, names))
     };
     let (mut session, tools) = timeout(patience, listing).await.map_err(|_| Error::TooSlow(patience))??;
     let tool_result = match tool_call {
         None => None,
         Some(call) if !tools.contains(&call.name) => Some(not_advertised(call, &tools)),
-        Some(call) => Some(match timeout(patience, session.call(call)).await {
+        Some(call) => Some(match timeout(patience, session.try_out(call)).await {
             Ok(answered) => answered?,
             // The session is in the middle of an answer, and nobody can say good-bye there.
             Err(_) => return Ok(McpFound { tools, tool_result: Some(too_slow(call, patience)) }),

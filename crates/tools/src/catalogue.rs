@@ -1,5 +1,7 @@
 //! All tools there are: what a conversation may name, and what a user is shown of them.
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value};
 use types::tool::ToolDefinition;
 
@@ -16,7 +18,7 @@ use crate::task_tracker::TaskTracker;
 use crate::terminal::Terminal;
 use crate::tool::Listed;
 
-type Make = fn(&Map<String, Value>, &ToolContext) -> Result<(ToolDefinition, Box<dyn AnyTool>), Error>;
+type Make = fn(&Map<String, Value>, &ToolContext) -> Result<(ToolDefinition, Arc<dyn AnyTool>), Error>;
 
 /// The tools there are, in the order they are listed.
 #[derive(Clone, Debug, Default)]
@@ -99,7 +101,7 @@ impl Entry {
         &self,
         params: &Map<String, Value>,
         context: &ToolContext,
-    ) -> Result<(ToolDefinition, Box<dyn AnyTool>), Error> {
+    ) -> Result<(ToolDefinition, Arc<dyn AnyTool>), Error> {
         (self.make)(params, context)
     }
 }
@@ -107,9 +109,9 @@ impl Entry {
 fn make<T: Listed>(
     params: &Map<String, Value>,
     context: &ToolContext,
-) -> Result<(ToolDefinition, Box<dyn AnyTool>), Error> {
+) -> Result<(ToolDefinition, Arc<dyn AnyTool>), Error> {
     let tool = T::make(params, context)?;
     let spec = tool.spec();
     let around = Around::new(tool, &spec, context.clone());
-    Ok((spec.into_definition(), Box::new(around)))
+    Ok((spec.into_definition(), Arc::new(around)))
 }

@@ -28,6 +28,7 @@ mod plain_files;
 mod planning_file_editor;
 mod search;
 mod secrets;
+pub mod served;
 mod set;
 mod spec;
 mod task_tracker;

@@ -1,5 +1,7 @@
 //! The tools of one conversation.
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 use types::agent::ToolSpec;
@@ -9,6 +11,8 @@ use crate::around::AnyTool;
 use crate::catalogue::Catalogue;
 use crate::context::ToolContext;
 use crate::error::Error;
+use crate::secrets::Secrets;
+use crate::served::{Naming, Served};
 
 /// The tools of one conversation, in the order they were asked for.
 ///
@@ -16,7 +20,8 @@ use crate::error::Error;
 pub struct ToolSet {
     definitions: Vec<ToolDefinition>,
     /// One for each definition.
-    tools: Vec<Box<dyn AnyTool>>,
+    tools: Vec<Arc<dyn AnyTool>>,
+    context: ToolContext,
 }
 
 impl ToolSet {
@@ -32,7 +37,7 @@ impl ToolSet {
         builtin_classes: &[String],
         context: &ToolContext,
     ) -> Result<Self, Error> {
-        let mut set = Self { definitions: Vec::new(), tools: Vec::new() };
+        let mut set = Self { definitions: Vec::new(), tools: Vec::new(), context: context.clone() };
         let none = Map::new();
         let specs = specs.iter().map(|spec| (&spec.name, &spec.params));
         for (name, params) in specs.chain(builtin_classes.iter().map(|class| (class, &none))) {
@@ -45,6 +50,40 @@ impl ToolSet {
             set.tools.push(tool);
         }
         Ok(set)
+    }
+
+    /// The same tools, and those of servers behind them, and what there is to say of tools that are left out. `several`: the
+    /// conversation names more servers than one, whether they are there or not. `filter` is a pattern for the beginning of names.
+    #[must_use]
+    pub fn with_served(
+        &self,
+        served: Vec<Served>,
+        several: bool,
+        filter: Option<&str>,
+    ) -> (Self, Vec<String>) {
+        let (mut definitions, mut tools) = (self.definitions.clone(), self.tools.clone());
+        let mut left_out = Vec::new();
+        let taken = self.definitions.iter().map(|definition| definition.name.as_str());
+        match Naming::new(several, filter, taken) {
+            Err(why) => left_out.push(format!("No tools of servers are offered: {why}.")),
+            Ok(mut naming) => {
+                for tool in served {
+                    let (server, own) = (tool.server.key().to_owned(), tool.name.clone());
+                    match naming.name(&server, &own) {
+                        Ok(None) => {}
+                        Ok(Some(name)) => {
+                            let (definition, tool) = tool.make(name, &self.context);
+                            definitions.push(definition);
+                            tools.push(tool);
+                        }
+                        Err(name) => left_out.push(format!(
+                            "The tool '{own}' of the server '{server}' is left out: another tool is called '{name}'."
+                        )),
+                    }
+                }
+            }
+        }
+        (Self { definitions, tools, context: self.context.clone() }, left_out)
     }
 
     /// Runs an action of `tool` and answers with its observation object: no secret in it, and no larger than an
@@ -71,6 +110,12 @@ impl ToolSet {
         for tool in &self.tools {
             tool.close().await;
         }
+    }
+
+    /// The secrets of the conversation.
+    #[must_use]
+    pub fn secrets(&self) -> Arc<dyn Secrets> {
+        Arc::clone(&self.context.secrets)
     }
 
     #[must_use]

@@ -45,6 +45,7 @@ use types::{ConversationId, EventId};
 
 use super::Shared;
 use super::dormant::{self, Dormant, KeptShell, Memory};
+use super::equip::{Equipping, Wanted};
 use super::journal::{Journal, Loss};
 use super::mask::Masker;
 use super::open::{Opened, fault_of, open};
@@ -111,6 +112,10 @@ pub(super) struct Actor {
     /// Cancels them.
     pub(super) cancel_sides: CancellationToken,
     pub(super) wants_title: Option<TitleWish>,
+    /// The servers that the agent has tools from.
+    pub(super) wanted: Wanted,
+    /// Their tools are being looked for.
+    pub(super) equipping: Option<Equipping>,
     /// The model's last answer was a failure: nothing is asked of it beside the run.
     pub(super) model_broken: bool,
     pub(super) done: mpsc::Sender<Done>,
@@ -175,6 +180,8 @@ impl Actor {
             sides: 0,
             cancel_sides: CancellationToken::new(),
             wants_title: opened.wants_title,
+            wanted: opened.wanted,
+            equipping: None,
             model_broken: false,
             done,
             results,
@@ -224,7 +231,7 @@ impl Actor {
 
     /// Whether anything may still happen by itself.
     fn is_busy(&self) -> bool {
-        self.agent.is_running() || self.is_in_step() || self.sides > 0
+        self.agent.is_running() || self.is_in_step() || self.sides > 0 || self.equipping.is_some()
     }
 
     pub(super) fn is_in_step(&self) -> bool {
@@ -253,6 +260,7 @@ impl Actor {
         let kept = KeptShell {
             tools: Arc::clone(&self.kept.tools),
             secrets: Arc::clone(&self.kept.secrets),
+            is_equipped: self.kept.is_equipped,
             _busy: self.kept.tools.has_running_command().then(|| self.shared.guards.activity.begin()),
         };
         kept.tools.has_live_shell().then_some(kept)
@@ -261,6 +269,7 @@ impl Actor {
     /// Ends a run so that the log says `paused`: the step under way gets some time, then it is cut off.
     async fn wind_down(&mut self) -> Result<(), End> {
         self.seat.refuse_all(&Fault::from(Reason::ShuttingDown));
+        self.refuse_waiting(&Fault::from(Reason::ShuttingDown));
         self.cancel_sides.cancel();
         if self.agent.is_running() {
             self.apply(Input::Pause).await?;
@@ -325,6 +334,7 @@ impl Actor {
         if !matches!(fault.code, Code::NotFound) {
             tracing::info!(conversation.id = %self.seat.id, %fault, "conversation closed");
         }
+        self.refuse_waiting(&fault);
         let replies: Vec<_> = self.answering.take().into_iter().chain(self.interrupts.drain(..)).collect();
         if kept.is_none() {
             self.shared.close_shell(Arc::clone(&self.kept.tools)).await;

@@ -26,11 +26,15 @@ const SIDES: usize = 4;
 
 impl Actor {
     pub(super) async fn obey(&mut self, request: Request) -> Result<(), End> {
-        let Request { command, life, reply, span } = request;
-        if !self.agent.life().may_be(&life) {
-            let _ = reply.send(Err(Reason::Missing.into()));
+        if !self.agent.life().may_be(&request.life) {
+            request.refuse(Reason::Missing.into());
             return Ok(());
         }
+        if self.lacks_tools_for(&request.command) {
+            self.equip_for(request);
+            return Ok(());
+        }
+        let Request { command, reply, span, .. } = request;
         self.execute(command, reply).instrument(span).await
     }
 
@@ -54,7 +58,10 @@ impl Actor {
                 let input = Input::Respond { accept, reason, actions };
                 if accept { self.start(input, reply).await } else { self.take(input, reply).await }
             }
-            Command::Pause {} => self.take(Input::Pause, reply).await,
+            Command::Pause {} => {
+                self.let_nothing_wait_to_run();
+                self.take(Input::Pause, reply).await
+            }
             Command::Interrupt {} => self.interrupt(reply).await,
             Command::SetConfirmationPolicy { policy } => {
                 self.take(Input::SetConfirmationPolicy(policy), reply).await
@@ -142,6 +149,7 @@ impl Actor {
 
     /// Interrupts and answers when the run has ended.
     async fn interrupt(&mut self, reply: Reply) -> Result<(), End> {
+        self.let_nothing_wait_to_run();
         match self.agent.handle(Input::Interrupt, &mut self.env()) {
             Ok(effects) => {
                 self.interrupts.push(reply);

@@ -34,6 +34,8 @@ pub(super) const HEAVY: usize = 256 << 10;
 pub(super) struct KeptShell {
     pub(super) tools: Arc<ToolSet>,
     pub(super) secrets: Arc<Secrets>,
+    /// Whether those of servers are among the tools, as far as there are any.
+    pub(super) is_equipped: bool,
     /// A program was still running in the shell when the actor went.
     pub(super) _busy: Option<Busy>,
 }

@@ -4,6 +4,7 @@ mod actor;
 mod branch;
 mod command;
 mod dormant;
+mod equip;
 mod forgotten;
 mod hidden;
 mod journal;
@@ -34,7 +35,7 @@ use tokio_util::task::TaskTracker;
 use types::calls::ConversationCall;
 
 use crate::lease::LeaseState;
-use crate::services::Commands;
+use crate::services::{Commands, Servers};
 use crate::{Activity, Config};
 use lookup::Lookups;
 use registry::Registry;
@@ -46,6 +47,8 @@ const LIMITS: Limits = Limits::new(4_096, 256 << 20);
 pub(crate) struct Guards {
     pub(crate) activity: Activity,
     pub(crate) commands: Commands,
+    /// Those that agents have tools from.
+    pub(crate) servers: Servers,
     pub(crate) lease_state: LeaseState,
     /// One permit for each run.
     pub(crate) slots: Arc<Semaphore>,

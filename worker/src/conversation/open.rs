@@ -14,6 +14,7 @@ use types::{ConversationId, LogId};
 
 use super::Shared;
 use super::dormant::{Dormant, KeptShell, Memory};
+use super::equip::Wanted;
 use super::hidden::{Hidden, Keeper};
 use super::journal::{Journal, Loss};
 use super::replay::Replay;
@@ -32,6 +33,8 @@ pub(super) struct Opened {
     pub(super) snapshot_at: u64,
     /// How the first user message names the conversation, if it should.
     pub(super) wants_title: Option<TitleWish>,
+    /// The servers that the agent has tools from.
+    pub(super) wanted: Wanted,
 }
 
 /// Reads the record and what is new in the log, and takes up what an earlier actor left.
@@ -60,6 +63,7 @@ pub(super) async fn open(
     let snapshot_at = replay.snapshot_at;
     let unnamed = copy.autotitle && copy.title.is_none();
     let wants_title = (unnamed && !replay.past.has_messages()).then(|| TitleWish::of(&copy));
+    let wanted = Wanted::of(&config, &copy.working_dir);
     let agent = Agent::new(Setup {
         vision: llm::supports_vision(&config.llm),
         copy,
@@ -70,7 +74,7 @@ pub(super) async fn open(
     });
     let duration_ms = millis(begun.elapsed());
     tracing::debug!(conversation.id = %id, events, duration_ms, "conversation opened");
-    Ok(Opened { agent, journal, kept, snapshot_at, wants_title })
+    Ok(Opened { agent, journal, kept, snapshot_at, wants_title, wanted })
 }
 
 async fn read(
@@ -129,7 +133,8 @@ fn furnish(shared: &Shared, copy: &WorkingCopy, config: &AgentConfig) -> Result<
     let catalogue = &shared.config.catalogue;
     let tools = ToolSet::new(catalogue, &config.tools, &config.include_default_tools, &context)
         .map_err(|error| invalid(error.to_string()))?;
-    Ok(KeptShell { tools: Arc::new(tools), secrets, _busy: None })
+    let is_equipped = Wanted::of(config, &copy.working_dir).is_nothing();
+    Ok(KeptShell { tools: Arc::new(tools), secrets, is_equipped, _busy: None })
 }
 
 fn invalid(message: String) -> Fault {

@@ -26,6 +26,7 @@ impl Actor {
         let kept = KeptShell {
             tools: Arc::clone(&self.kept.tools),
             secrets: Arc::clone(&self.kept.secrets),
+            is_equipped: self.kept.is_equipped,
             _busy: None,
         };
         let Ok(mut opened) = open(&self.shared, self.seat.id, Dormant::shell(Some(kept))).await else {

@@ -69,6 +69,13 @@ impl Secrets {
         self.inner.lock().kept = past;
     }
 
+    /// Hides these from now on, and gives them to nobody.
+    pub(super) async fn hide(&self, values: Vec<(String, String)>) {
+        if !values.is_empty() {
+            self.learn(values).await;
+        }
+    }
+
     /// What was looked up and is not in the record yet.
     pub(super) fn unkept(&self) -> KnownValues {
         self.inner.lock().unkept.clone()

@@ -17,6 +17,7 @@ use types::{ConversationId, EventId, subjects};
 
 use super::Shared;
 use super::actor::{Actor, End};
+use super::equip::Found;
 use super::live;
 use super::registry::Reply;
 
@@ -42,6 +43,8 @@ pub(super) enum Done {
         reply: Reply,
         result: Result<Completion, ModelFailure>,
     },
+    /// The tools of the agent's servers.
+    Equipped(Found),
     /// A side call that was cancelled.
     Cancelled,
 }
@@ -155,6 +158,7 @@ impl Actor {
                 self.sides -= 1;
                 self.answered(reply, result).await
             }
+            Done::Equipped(found) => self.equipped(found).await,
             Done::Cancelled => {
                 self.sides -= 1;
                 Ok(())

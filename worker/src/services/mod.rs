@@ -32,6 +32,8 @@ use aside::Aside;
 pub use editor::EditorConfig;
 pub use extension::{CATALOGUE, ExtensionConfig, PublicSource, carry as extensions};
 use gone::Gone;
+pub(crate) use mcp::Lease;
+pub use mcp::Servers;
 
 /// Commands bound themselves; a call is over when its command has begun.
 const BASH: Limits = Limits::new(2_048, 64 << 20);
@@ -109,7 +111,8 @@ impl Commands {
     }
 }
 
-/// Subscribes, then answers calls on the tracker until `shutdown`, which also ends every running command.
+/// Subscribes, then answers calls on the tracker until `shutdown`, which also ends every running command, and every server that
+/// agents have tools from.
 ///
 /// # Errors
 /// `Unavailable` when a subscription cannot be made.
@@ -118,7 +121,7 @@ pub async fn serve(
     ports: Ports,
     tracker: TaskTracker,
     shutdown: CancellationToken,
-) -> ports::Result<Commands> {
+) -> ports::Result<(Commands, Servers)> {
     let (sandbox, incarnation, group) = (&config.sandbox, config.incarnation, Some("worker"));
     let server = Server::new(ports.bus.clone(), tracker.clone(), shutdown.clone());
     let server = server.watched(config.watch.clone());
@@ -202,6 +205,7 @@ pub async fn serve(
     });
 
     let mcp = Arc::new(mcp::Service::new(config.default_cwd.clone(), kin.clone(), shutdown.clone()));
+    let servers = mcp.servers(tracker.clone());
     let answer = {
         let activity = config.activity.clone();
         move |call: Call<_>| {
@@ -252,5 +256,5 @@ pub async fn serve(
         let forgetting = Arc::clone(&bash).forget_old(retention, shutdown.clone());
         tracker.spawn(shutdown.run_until_cancelled_owned(forgetting));
     }
-    Ok(Commands(bash))
+    Ok((Commands(bash), servers))
 }

@@ -70,8 +70,8 @@ impl Converter<'_> {
         let invalid = |reason: String| {
             format!("Error validating tool '{}': {reason}. Parameters provided: {given}", tool.name)
         };
-        let risk = arguments.shift_remove("security_risk");
-        let summary = arguments.shift_remove("summary");
+        let risk = taken(&mut arguments, "security_risk", tool);
+        let summary = taken(&mut arguments, "summary", tool);
         if tool.name == "file_editor" {
             file_editor::guess_command(&mut arguments).map_err(invalid)?;
         }
@@ -98,6 +98,13 @@ impl Converter<'_> {
         let call = rewritten(call, name.clone(), pyjson::text(arguments));
         Converted { tool: name, call, outcome: Err(error) }
     }
+}
+
+/// An argument of ours. Where the tool has one of that name, it is the tool's, too.
+fn taken(arguments: &mut Map<String, Value>, name: &str, tool: &ToolDefinition) -> Option<Value> {
+    let is_its_own =
+        tool.parameters.get("properties").is_some_and(|properties| properties.get(name).is_some());
+    if is_its_own { arguments.get(name).cloned() } else { arguments.shift_remove(name) }
 }
 
 fn unparseable(call: &ToolCall, reason: &str) -> Converted {

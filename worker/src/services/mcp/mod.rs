@@ -1,39 +1,47 @@
-//! MCP servers that are programs, tried out before a conversation uses them. The program runs as commands do, where they do
-//! and with what they inherit, and is over before the answer is given.
+//! MCP servers that are programs: those that conversations use ([`Servers`]), and those that are tried out before, which are over
+//! before the answer is given.
 
-use std::io;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+mod complaints;
+mod pool;
+mod start;
+
+use std::path::PathBuf;
+use std::process::Stdio;
 use std::time::Duration;
 
 use jsonrpc::Lines;
 use ports::rpc::{Fault, Reason};
 use tokio_util::sync::CancellationToken;
-use tools::offspring::Mark;
+use tokio_util::task::TaskTracker;
 use types::calls::{McpCall, McpProbed};
-use types::mcp::{McpFailure, McpFailureKind, McpProgram, ToolCall};
+use types::mcp::{McpFailure, McpFailureKind, ToolCall};
+
+pub(crate) use pool::Lease;
+pub use pool::Servers;
 
 use super::program::Program;
-
-/// The variable by which what a server has started is found.
-const MARK: &str = "MANYHANDS_MCP";
+use start::{Starter, why_not};
 
 /// Whoever asks for more gets so much.
 const LONGEST: Duration = Duration::from_secs(120);
-/// Bytes that a server may print.
+/// Bytes that a server on trial may print.
 const MOST_OUTPUT: usize = 1 << 20;
 
 pub(super) struct Service {
-    /// Where programs start that are not told.
-    default_cwd: PathBuf,
-    kin: (String, String),
+    starter: Starter,
     shutdown: CancellationToken,
 }
 
 impl Service {
-    /// `kin`: the variable by which a later worker finds what this one could not end.
+    /// `default_cwd`: where programs start that are not told. `kin`: the variable by which a later worker finds what this one could
+    /// not end.
     pub fn new(default_cwd: PathBuf, kin: (String, String), shutdown: CancellationToken) -> Self {
-        Self { default_cwd, kin, shutdown }
+        Self { starter: Starter::new(default_cwd, kin), shutdown }
+    }
+
+    /// Those that conversations use.
+    pub fn servers(&self, tracker: TaskTracker) -> Servers {
+        Servers::new(self.starter.clone(), tracker, self.shutdown.clone())
     }
 
     /// # Errors
@@ -41,33 +49,21 @@ impl Service {
     pub async fn answer(&self, call: McpCall) -> Result<McpProbed, Fault> {
         let McpCall::Probe { program, tool_call, timeout_ms } = call;
         let patience = Duration::from_millis(timeout_ms).min(LONGEST);
-        let mut started = match self.start(&program) {
+        let mut started = match self.starter.start(&program, Stdio::null()) {
             Ok(started) => started,
-            Err(error) => return Ok(McpProbed::Failed(not_started(&error))),
+            Err(error) => return Ok(McpProbed::Failed(not_started(why_not(&error)))),
         };
         let probing = probe(&mut started, tool_call.as_ref(), patience);
         let probed = self.shutdown.run_until_cancelled(probing).await;
         started.end(Duration::ZERO).await;
         probed.ok_or_else(|| Reason::ShuttingDown.into())
     }
-
-    fn start(&self, program: &McpProgram) -> io::Result<Program> {
-        let mut command = Command::new(&program.command);
-        command
-            .args(&program.args)
-            .current_dir(program.cwd.as_deref().map_or(self.default_cwd.as_path(), Path::new))
-            .env_clear()
-            .envs(child_environment::inherited())
-            .envs(&program.env)
-            .env(&self.kin.0, &self.kin.1);
-        Program::start(command, Mark::unique(MARK), Stdio::null())
-    }
 }
 
 async fn probe(program: &mut Program, tool_call: Option<&ToolCall>, patience: Duration) -> McpProbed {
     let (output, input) = match program.pipes() {
         Ok(pipes) => pipes,
-        Err(error) => return McpProbed::Failed(not_started(&error)),
+        Err(error) => return McpProbed::Failed(not_started(why_not(&error))),
     };
     match ::mcp::probe(Lines::new(output, input, MOST_OUTPUT), tool_call, patience).await {
         Ok(found) => McpProbed::Found(found),
@@ -75,12 +71,6 @@ async fn probe(program: &mut Program, tool_call: Option<&ToolCall>, patience: Du
     }
 }
 
-/// The system's own words may hold what was to be started.
-fn not_started(error: &io::Error) -> McpFailure {
-    let why = match error.kind() {
-        io::ErrorKind::NotFound => "The program or its folder was not found.",
-        io::ErrorKind::PermissionDenied => "The program may not be started.",
-        _ => "The program cannot be started.",
-    };
+fn not_started(why: &str) -> McpFailure {
     McpFailure { kind: McpFailureKind::Connection, error: why.to_owned() }
 }
