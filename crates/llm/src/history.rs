@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, LazyLock};
 
+use serde_json::Value;
 use types::content::{Content, Message, Part, Role, ToolCall};
 
 use crate::call_ids::{CallIds, Form};
