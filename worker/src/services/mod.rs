@@ -31,7 +31,7 @@ use crate::{Activity, rest};
 use aside::Aside;
 pub use editor::EditorConfig;
 pub use extension::{CATALOGUE, ExtensionConfig, PublicSource, carry as extensions};
-use gone::Gone;
+pub(crate) use gone::{Gone, KEPT_FOR};
 
 /// Commands bound themselves; a call is over when its command has begun.
 const BASH: Limits = Limits::new(2_048, 64 << 20);
