@@ -193,7 +193,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         #[cfg(feature = "cluster")]
         Command::Init(options) => {
             let told = Told::by_environment()?;
-            let cluster = cluster::settings::is_set(&told.source).then(|| told.in_cluster("operator"));
+            let cluster = told.means_cluster.then(|| told.in_cluster("operator"));
             cluster::init::run(&options, &told.source, &told.settings, cluster.transpose()?.as_ref())
         }
         #[cfg(feature = "cluster")]
@@ -208,6 +208,9 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
 struct Told {
     settings: Settings,
     source: settings::Source,
+    /// What is stored is in a cluster.
+    #[cfg_attr(not(feature = "cluster"), expect(dead_code, reason = "it is refused"))]
+    means_cluster: bool,
     /// The whole environment.
     own: Environment,
 }
@@ -235,9 +238,11 @@ impl Told {
         let variables = environment::take(input).context(BadSettings)?;
         let own = environment::whole(&variables);
         let source = load(variables).context(BadSettings)?;
+        let means_cluster =
+            settings::means_cluster(&source, cfg!(feature = "cluster")).context(BadSettings)?;
         let settings = Settings::from_source(&source).context(BadSettings)?;
         settings.check_waiting().context(BadSettings)?;
-        Ok(Self { settings, source, own })
+        Ok(Self { settings, source, means_cluster, own })
     }
 
     fn chosen(mut self) -> Self {
@@ -257,7 +262,7 @@ impl Told {
     /// Where what is kept is: on NATS, where that is set.
     fn store(self) -> anyhow::Result<(Settings, moving::Where)> {
         #[cfg(feature = "cluster")]
-        if cluster::settings::is_set(&self.source) {
+        if self.means_cluster {
             let cluster = self.in_cluster("gateway")?;
             return Ok((self.settings, moving::Where::Cluster(Box::new(cluster))));
         }
@@ -266,7 +271,7 @@ impl Told {
 
     fn diagnose(self, reach: &serve::Reach) -> anyhow::Result<ExitCode> {
         #[cfg(feature = "cluster")]
-        if cluster::settings::is_set(&self.source) {
+        if self.means_cluster {
             return doctor::run_in_cluster(self.settings, &self.source);
         }
         doctor::run(reach, &self.settings, &self.source)

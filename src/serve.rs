@@ -41,13 +41,13 @@ const SUPERVISOR_PANICKED: &str = "the supervisor has panicked";
 // Where it is reached. (A doc comment would be the text of `manyhands doctor --help`.)
 #[derive(clap::Args, Clone)]
 pub struct Reach {
-    /// Address to listen on [default: OH_HOST, else 0.0.0.0 with session keys, 127.0.0.1 without]
+    /// Address to listen on [default: OH_HOST, else 0.0.0.0 with session keys or bearer tokens, 127.0.0.1 without]
     #[arg(long)]
     pub host: Option<String>,
     /// TCP port; 0 takes a free one
     #[arg(long, default_value_t = 8000)]
     pub port: u16,
-    /// Let --host be beyond loopback without any session key: everyone who reaches the port can run commands
+    /// Let --host be beyond loopback without session keys and bearer tokens: everyone who reaches the port can run commands
     #[arg(long)]
     pub allow_open_server: bool,
 }

@@ -187,6 +187,7 @@ pub fn control(
         github_url: control::GITHUB.into(),
         openai: control::OpenAi::default(),
         webhooks,
+        copies_left_after: control::conversations::COPIES_LEFT_AFTER,
         drain: gateway.limits.drain,
         metrics: gateway.metrics.work.clone(),
         calls: gateway.metrics.calls.clone(),

@@ -2,7 +2,6 @@
 
 use axum::extract::{FromRef, FromRequestParts};
 use control::placement::Workers;
-use http::Method;
 use http::request::Parts;
 use readmodel::index::Index;
 use types::bash::ExecuteBashRequest;
@@ -13,12 +12,24 @@ use crate::auth::Caller;
 use crate::error::ApiError;
 use crate::extract::{query_values, uuid_param};
 
-/// Where a bash, file or git route acts: below `/api/conversations/{runtime_conversation_id}` in that
+/// Where a bash, file or git route looks: below `/api/conversations/{runtime_conversation_id}` in that
 /// conversation's workspace, else in the whole sandbox of the path that the query names.
 #[derive(Clone, Debug)]
 pub struct Target {
     pub sandbox: SandboxId,
     pub scope: Scope,
+}
+
+/// Where a route acts that changes something. A path that has no sandbox gets one, and not before it is known what is to be done: a
+/// request that is refused leaves none.
+pub struct Aim {
+    tenant: TenantId,
+    place: Place,
+}
+
+enum Place {
+    Conversation(Target),
+    Path(String),
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Target
@@ -29,17 +40,57 @@ where
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let Aim { tenant, place } = Aim::from_request_parts(parts, state).await?;
+        match place {
+            Place::Conversation(target) => Ok(target),
+            Place::Path(path) => Self::seen_at(&Workers::from_ref(state), &tenant, &path).await,
+        }
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Aim
+where
+    Index: FromRef<S>,
+{
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
         let caller = Caller::from_request_parts(parts, state).await?;
-        match uuid_param(parts, state, "runtime_conversation_id").await? {
-            Some(id) => Self::of_conversation(&Index::from_ref(state), &caller, ConversationId(id)).await,
-            None => {
-                let path = query_values(&parts.uri, "path").pop().unwrap_or_default();
-                let workers = Workers::from_ref(state);
-                match parts.method {
-                    Method::GET | Method::HEAD => Self::seen_at(&workers, &caller.tenant, &path).await,
-                    _ => Self::of_path(&workers, &caller.tenant, &path).await,
-                }
+        let place = match uuid_param(parts, state, "runtime_conversation_id").await? {
+            Some(id) => {
+                let index = Index::from_ref(state);
+                Place::Conversation(Target::of_conversation(&index, &caller, ConversationId(id)).await?)
             }
+            None => Place::Path(query_values(&parts.uri, "path").pop().unwrap_or_default()),
+        };
+        Ok(Self { tenant: caller.tenant, place })
+    }
+}
+
+impl Aim {
+    /// Where it is, from now on.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn target(self, workers: &Workers) -> Result<Target, ApiError> {
+        match self.place {
+            Place::Conversation(target) => Ok(target),
+            Place::Path(path) => Target::of_path(workers, &self.tenant, &path).await,
+        }
+    }
+
+    /// The same of a command, which without a conversation goes by its working directory.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn of_command(
+        self,
+        workers: &Workers,
+        request: &ExecuteBashRequest,
+    ) -> Result<Target, ApiError> {
+        match (self.place, &request.cwd) {
+            (Place::Path(_), Some(cwd)) => Target::of_path(workers, &self.tenant, cwd).await,
+            (place, _) => Self { tenant: self.tenant, place }.target(workers).await,
         }
     }
 }
@@ -58,22 +109,6 @@ impl Target {
     async fn seen_at(workers: &Workers, tenant: &TenantId, path: &str) -> Result<Self, ApiError> {
         let sandbox = workers.placement().seen_at(tenant, path).await?;
         Ok(Self { sandbox, scope: Scope::default() })
-    }
-
-    /// Where a command runs: without a conversation that goes by its working directory.
-    ///
-    /// # Errors
-    /// Those of the store.
-    pub async fn for_command(
-        self,
-        workers: &Workers,
-        caller: &Caller,
-        request: &ExecuteBashRequest,
-    ) -> Result<Self, ApiError> {
-        match &request.cwd {
-            Some(cwd) if self.scope.workspace.is_none() => Self::of_path(workers, &caller.tenant, cwd).await,
-            _ => Ok(self),
-        }
     }
 
     /// # Errors

@@ -18,7 +18,7 @@ pub struct Place {
     /// The server to use [default: MANYHANDS_URL; where that is not set, this process is the server]
     #[arg(long, value_name = "URL", global = true)]
     pub server: Option<String>,
-    /// A file with the server's key [default: MANYHANDS_KEY, else OH_SESSION_API_KEYS_0]
+    /// A file with the server's key [default: MANYHANDS_KEY, else OH_SESSION_API_KEYS_0, else SESSION_API_KEY]
     #[arg(long, value_name = "FILE", global = true)]
     pub key_file: Option<PathBuf>,
     /// Where a server in this process keeps conversations [default: OH_CONVERSATIONS_PATH and its like, else

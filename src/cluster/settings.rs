@@ -76,11 +76,6 @@ pub enum Driver {
     Process,
 }
 
-/// Whether this is a part of a cluster, rather than a server of one process.
-pub fn is_set(source: &Source) -> bool {
-    source.variable("OH_NATS_URL").is_some()
-}
-
 impl Cluster {
     /// As the part called `role` sees it: `OH_KEYS_DIR` is the folder that `init` made, of which each part
     /// reads its own.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use ports::retry::while_unavailable;
 use ports::{Error, Ports};
 use supervisor::Driver;
 use supervisor::drivers::WorkerSettings;
@@ -13,7 +14,6 @@ use supervisor::drivers::docker::{self, Containers};
 use supervisor::drivers::process::{self, Processes};
 use supervisor::{CREDENTIALS_LIFETIME, Minter, NoCredentials};
 use telemetry::metrics::Metrics;
-use types::buckets::ALLOCATIONS;
 use types::placement::{CommandUser, Credentials};
 use types::{Epoch, SandboxId};
 
@@ -92,7 +92,8 @@ async fn supervise(settings: &Settings, cluster: &Cluster) -> anyhow::Result<()>
     let Some((ports, mark)) = asking.await? else { return Ok(()) };
     let waiting = stop.run_until_cancelled(until_there(cluster));
     let Some(()) = waiting.await.transpose()? else { return Ok(()) };
-    let driver = driver(settings, cluster, mark, &ports).await?;
+    let driver = stop.run_until_cancelled(driver(settings, cluster, mark, &ports));
+    let Some(driver) = driver.await.transpose()? else { return Ok(()) };
     let metrics = Metrics::of_supervisor();
     let listener = listener::open(cluster.metrics_address, &metrics, &connection).await?;
     let config = supervisor::Cluster {
@@ -143,15 +144,11 @@ async fn driver(
         #[cfg(not(feature = "kubernetes"))]
         settings::Driver::Kubernetes => anyhow::bail!(NO_PODS),
         settings::Driver::Docker => {
-            let config = docker::Config { mark: Some(mark), ..containers(cluster, worker) };
+            let config = docker::Config { mark: Some(mark), claims: true, ..containers(cluster, worker) };
             let containers =
                 Containers::connect(config).await.context("the container service cannot be used")?;
-            if containers.has_no_files().await && !ports.kv.list(ALLOCATIONS).await?.is_empty() {
-                tracing::warn!(
-                    "the records know sandboxes, and the volume OH_SANDBOX_VOLUME has no file of any: their workspaces \
-                     are empty; if it is the wrong volume, stop this supervisor (deploy/OPERATIONS.md, \"To upgrade\")"
-                );
-            }
+            let kv = ports.kv.as_ref();
+            while_unavailable(super::PAUSES, super::PATIENCE, || containers.refuse_lost_files(kv)).await?;
             Arc::new(containers)
         }
     })

@@ -217,6 +217,21 @@ pub fn load_named(environment: BTreeMap<String, String>) -> anyhow::Result<Sourc
     Ok(Source::new(environment, file))
 }
 
+/// Whether a cluster is meant, rather than a server of one process.
+///
+/// # Errors
+/// It is, and this program has no such parts: it would take what lies here for what is stored.
+pub fn means_cluster(source: &Source, has_cluster: bool) -> Result<bool, Invalid> {
+    let is_meant = source.text("nats_url")?.is_some();
+    match is_meant && !has_cluster {
+        true => Err(Invalid::new(
+            "nats_url",
+            "is of a cluster, and this program was built without the feature `cluster`: unset it, or build with that",
+        )),
+        false => Ok(is_meant),
+    }
+}
+
 /// What the file holds that is named. One that is not there was meant to say something, such as who has a key.
 fn named_file(environment: &BTreeMap<String, String>) -> anyhow::Result<Option<Value>> {
     let path = environment.get(NAMES_FILE).filter(|path| !path.trim().is_empty());
@@ -387,6 +402,24 @@ mod tests {
         std::fs::write(&path, r#"{"session_api_keys": ["k"]}"#).unwrap();
         let read = load(named(&path.display().to_string())).unwrap();
         assert_eq!(Settings::from_source(&read).unwrap().session_api_keys.len(), 1);
+    }
+
+    #[test]
+    fn a_build_without_clusters_takes_nothing_here_for_one() {
+        let refused = |variables: &[(&str, &str)], file: Value| {
+            let environment = variables.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+            let source = Source::new(environment, file);
+            assert!(means_cluster(&source, true).unwrap());
+            means_cluster(&source, false).unwrap_err().to_string()
+        };
+        for refusal in [
+            refused(&[("OH_NATS_URL", "nats://n:4222")], json!({})),
+            refused(&[], json!({"nats_url": "nats://n:4222"})),
+        ] {
+            assert!(refusal.starts_with("OH_NATS_URL ") && refusal.contains("`cluster`"), "{refusal}");
+        }
+        let nothing = Source::new(BTreeMap::from([("OH_NATS_URL".to_owned(), " ".to_owned())]), json!({}));
+        assert!(!means_cluster(&nothing, false).unwrap());
     }
 
     #[test]

@@ -30,7 +30,7 @@ const TAIL: &str = "
 | --- | --- | --- |
 | `SESSION_API_KEY` | none | The older name of one session key. |
 | `LOG_LEVEL` | info | How much is logged on standard error. `DEBUG=1` is the same as `debug`. |
-| `LOG_JSON` | text | With `1` each line of the log is JSON. |
+| `LOG_JSON` | text | With `1` or `true` each line of the log is JSON, and so it is where `CI` or `GITHUB_ACTIONS` is set to that. |
 | `DOCKER_HOST` | `unix:///var/run/docker.sock` | The container engine of the supervisor. |
 | `DOCKER_HOST_ADDR` | none | The name of this machine as containers on it see it. Its web pages may call the API. |
 | `EXTENSIONS_REF` | main | Which branch, tag or commit of the public catalogue of skills (`https://github.com/OpenHands/extensions`) a server of one process uses. |

@@ -18,6 +18,11 @@ pub const DRIVER_RETRY: Duration = Duration::from_secs(2);
 /// For clients.
 pub const NO_DRIVER: &str = "The container service does not answer.";
 
+/// The same.
+const LEAVING: &str = "The container service has not removed the last worker yet.";
+/// Who waits for a sandbox whose last instance takes longer than this to be gone is told so.
+const LEAVING_LONG: Duration = Duration::from_secs(60);
+
 const NOT_MADE: &str = "The sandbox could not be made ready in time.";
 const UNTOLD: &str = "The worker could not be told what it is to do.";
 
@@ -66,6 +71,8 @@ pub struct Circumstances {
     pub omen: Option<Cause>,
     /// What an instance that waits for what it runs on may still do so, before another is tried.
     pub patience: Duration,
+    /// How long the newest instance has been going.
+    pub leaving_for: Duration,
     /// Until it may be tried again after a failure.
     pub retry_in: Duration,
     /// Without use for so long, it is paused.
@@ -137,6 +144,12 @@ fn keep_running(view: &View, wanted: &Wanted, circumstances: &Circumstances) -> 
         return Step::Stop { instances: older, release: false };
     }
     match (&newest.state, circumstances.sign) {
+        (InstanceState::Leaving, _)
+            if circumstances.leaving_for >= LEAVING_LONG
+                && !is_known(view, FailureReason::DriverUnavailable) =>
+        {
+            Step::Refuse(FailureReason::DriverUnavailable, LEAVING.into())
+        }
         (InstanceState::Leaving, _) => Step::Wait(DRIVER_RETRY),
         (InstanceState::Exited { code }, _) => Step::Fail(Trouble::Exited { instance, code: *code }),
         (InstanceState::Broken(cause), _) => Step::Fail(Trouble::Known { instance, cause: cause.clone() }),

@@ -42,6 +42,8 @@ pub struct Memory {
     outage: u64,
     /// Since when an incarnation waits for what it runs on, or, if that is true, for what it is to do.
     waiting: Option<((Epoch, bool), Instant)>,
+    /// Since when an incarnation is being removed.
+    leaving: Option<(Epoch, Instant)>,
     /// What might be the end of an incarnation.
     omen: Option<(Epoch, Cause)>,
 }
@@ -68,6 +70,16 @@ impl Memory {
         let Some(what) = what else { return limit };
         let (_, since) = *self.waiting.get_or_insert((what, now));
         limit.saturating_sub(now.saturating_duration_since(since))
+    }
+
+    /// How long the newest instance has been going, as far as was seen.
+    pub fn leaving_for(&mut self, view: &View, now: Instant) -> Duration {
+        let newest = view.newest_instance().filter(|found| found.state == InstanceState::Leaving);
+        let leaving = newest.map(|found| found.instance.epoch);
+        self.leaving.take_if(|(before, _)| Some(*before) != leaving);
+        let Some(epoch) = leaving else { return Duration::ZERO };
+        let (_, since) = *self.leaving.get_or_insert((epoch, now));
+        now.saturating_duration_since(since)
     }
 
     /// Takes note of what may soon be the end of the newest incarnation.

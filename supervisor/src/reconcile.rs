@@ -319,6 +319,7 @@ impl Reconciler {
             untouched_for: memory.untouched_for(view, now.instant),
             omen: memory.omen(view.allocation.value.epoch),
             patience: memory.patience(view, self.rules.pending_limit, now.instant),
+            leaving_for: memory.leaving_for(view, now.instant),
             retry_in: memory.retry_in(now.instant),
             unwanted_for: memory.unwanted_for(view.wanted.is_some(), now.instant),
             idle_limit: self.rules.idle_limit,

@@ -12,7 +12,7 @@ use types::placement::CommandUser;
 use types::{Epoch, SandboxId};
 
 use crate::activity::Activity;
-use crate::services::{EditorConfig, ExtensionConfig};
+use crate::services::{EditorConfig, ExtensionConfig, KEPT_FOR};
 
 /// What a worker is told at its start.
 #[derive(Clone)]
@@ -47,6 +47,8 @@ pub struct Config {
     pub snapshot_every: u64,
     /// How long the shell of a conversation out of memory stays alive.
     pub shell_idle: Duration,
+    /// How long it is waited to be told how a deletion has ended, before the record is asked.
+    pub deleting: Duration,
     /// What a question or a title waits for its model at most, with all attempts: not as long as clients wait for the answer.
     pub aside_patience: Duration,
     /// How long a step may go on after shutdown was asked for, before it is interrupted.
@@ -105,6 +107,7 @@ impl Config {
             remembered_from: 200,
             snapshot_every: 500,
             shell_idle: Duration::from_secs(20 * 60),
+            deleting: KEPT_FOR,
             aside_patience: Duration::from_secs(550),
             drain: Duration::from_secs(2),
             command_user: None,

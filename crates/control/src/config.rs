@@ -47,6 +47,8 @@ pub struct Config {
     pub openai: OpenAi,
     /// Who is told of conversations.
     pub webhooks: Vec<Hook>,
+    /// A copy of a conversation that was begun, and was not finished for so long, is one that nobody makes any more.
+    pub copies_left_after: Duration,
     /// What model calls under way get to finish when the server stops.
     pub drain: Duration,
     pub metrics: Work,

@@ -53,7 +53,7 @@ use vault::Vault;
 pub use activity::Activity;
 use commands::Commands;
 pub use config::{Config, GITHUB, Mode, OpenAi};
-use conversations::{Conversations, InHand};
+use conversations::{Conversations, InHand, Marks};
 pub use ground::Ground;
 use models::Models;
 use placement::{Fleet, Single, Workers};
@@ -171,6 +171,7 @@ impl Control {
             switches: Turns::default(),
             sweeps: InHand::default(),
             copies: Slots::new(COPIES),
+            marks: Marks::new(config.copies_left_after),
             workers: workers.clone(),
             records,
             models,

@@ -1,7 +1,7 @@
 //! What the tools of a conversation are made with.
 
 use std::io::ErrorKind;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::{fmt, fs, io};
@@ -89,6 +89,41 @@ pub fn put_back(persistence_dir: &Path, deletion: Uuid) -> io::Result<()> {
         }
     });
     put_back.into_iter().collect()
+}
+
+/// Takes back what any deletion has [set aside](set_aside) of a conversation that is there: of each the latest, unless there is one
+/// again by now. The others go.
+///
+/// # Errors
+/// Why something stays aside.
+pub fn put_all_back(persistence_dir: &Path) -> io::Result<()> {
+    let found = match fs::read_dir(persistence_dir) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        found => found?,
+    };
+    let mut aside = Vec::new();
+    for entry in found {
+        let entry = entry?;
+        if let Some(kept) = entry.file_name().to_str().and_then(kept_aside) {
+            let known = entry.metadata()?;
+            // Renaming changes it, and nothing else does then.
+            aside.push(((known.ctime(), known.ctime_nsec()), entry.path(), kept));
+        }
+    }
+    aside.sort();
+    aside.into_iter().rev().try_for_each(|(_, path, kept)| {
+        let place = persistence_dir.join(kept);
+        match fs::symlink_metadata(&place) {
+            Err(error) if error.kind() == ErrorKind::NotFound => fs::rename(path, place),
+            found => found.and_then(|_| trees::remove(&path)),
+        }
+    })
+}
+
+/// What is aside under this name.
+fn kept_aside(name: &str) -> Option<&'static str> {
+    let (_, of) = name.strip_prefix(ASIDE)?.split_once('-')?;
+    KEPT.into_iter().find(|kept| kept.trim_start_matches('.') == of)
 }
 
 fn aside(persistence_dir: &Path, deletion: Uuid, name: &str) -> PathBuf {

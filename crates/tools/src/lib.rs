@@ -37,7 +37,7 @@ pub mod tool;
 
 pub use args::Args;
 pub use catalogue::{Catalogue, Entry};
-pub use context::{ToolContext, put_back, remove_set_aside, set_aside};
+pub use context::{ToolContext, put_all_back, put_back, remove_set_aside, set_aside};
 pub use error::Error;
 pub use files::Edits;
 pub use observation::Observation;

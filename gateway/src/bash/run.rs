@@ -10,11 +10,10 @@ use uuid::Uuid;
 
 use super::joined;
 use crate::answer::Success;
-use crate::auth::Caller;
 use crate::error::ApiResult;
 use crate::extract::{Json, Path};
 use crate::schema::bash::{StartedCommand, WholeOutput};
-use crate::scope::Target;
+use crate::scope::{Aim, Target};
 
 /// Starts a command and returns at once.
 #[utoipa::path(post, path = "/start_bash_command", tag = "Bash", request_body = ExecuteBashRequest,
@@ -22,11 +21,10 @@ use crate::scope::Target;
 pub(super) async fn start_bash_command(
     State(commands): State<Commands>,
     State(workers): State<Workers>,
-    caller: Caller,
-    target: Target,
+    aim: Aim,
     Json(request): Json<ExecuteBashRequest>,
 ) -> ApiResult<Json<BashEvent>> {
-    let Target { sandbox, scope } = target.for_command(&workers, &caller, &request).await?;
+    let Target { sandbox, scope } = aim.of_command(&workers, &request).await?;
     let started = commands.start(&sandbox, scope, request).await?;
     Ok(Json(BashEvent::BashCommand(started.command)))
 }
@@ -38,11 +36,10 @@ pub(super) async fn start_bash_command(
 pub(super) async fn execute_bash_command(
     State(commands): State<Commands>,
     State(workers): State<Workers>,
-    caller: Caller,
-    target: Target,
+    aim: Aim,
     Json(request): Json<ExecuteBashRequest>,
 ) -> ApiResult<Response> {
-    let target = target.for_command(&workers, &caller, &request).await?;
+    let target = aim.of_command(&workers, &request).await?;
     let tail = commands.tail(&target.sandbox, &target.scope);
     let outputs = commands.run(&tail, &target.sandbox, target.scope, request).await?;
     joined::answer(&tail, outputs).await
@@ -53,9 +50,11 @@ pub(super) async fn execute_bash_command(
     responses((status = 200, body = Success), (status = 404, description = "There is no such command")))]
 pub(super) async fn stop_bash_command(
     State(commands): State<Commands>,
-    target: Target,
+    State(workers): State<Workers>,
+    aim: Aim,
     Path(params): Path<CommandPath>,
 ) -> ApiResult<Json<Success>> {
+    let target = aim.target(&workers).await?;
     let success = commands.stop(&target.sandbox, target.scope, params.command_id).await?;
     Ok(Json(Success { success }))
 }
@@ -74,8 +73,10 @@ pub(super) struct Cleared {
 #[utoipa::path(delete, path = "/bash_events", tag = "Bash", responses((status = 200, body = Cleared)))]
 pub(super) async fn clear_all_bash_events(
     State(commands): State<Commands>,
-    target: Target,
+    State(workers): State<Workers>,
+    aim: Aim,
 ) -> ApiResult<Json<Cleared>> {
+    let target = aim.target(&workers).await?;
     let cleared_count = commands.clear(&target.sandbox, target.scope).await?;
     Ok(Json(Cleared { cleared_count }))
 }

@@ -10,7 +10,7 @@ use crate::answer::Success;
 use crate::error::ApiResult;
 use crate::extract::{Json, Query, flag, limit};
 use crate::handles::Files;
-use crate::scope::Target;
+use crate::scope::{Aim, Target};
 
 /// Makes a directory and its parents; one that exists is no error.
 #[utoipa::path(post, path = "/create_directory", tag = "Files", params(PathQuery),
@@ -18,10 +18,11 @@ use crate::scope::Target;
         (status = 403, description = "Not permitted")))]
 pub(super) async fn create_directory(
     State(files): State<Files>,
-    target: Target,
+    aim: Aim,
     Query(query): Query<PathQuery>,
 ) -> ApiResult<Json<Success>> {
     files.activity.touch();
+    let target = aim.target(&files.workers).await?;
     let ask = FileCall::MakeDirectory { scope: target.scope, path: query.path };
     let () = files.workers.call(&target.sandbox, &ask).await?;
     Ok(Json(Success::YES))

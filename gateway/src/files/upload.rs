@@ -18,7 +18,7 @@ use super::transfer::{PIECE, WINDOW, write};
 use crate::error::{ApiError, ApiResult};
 use crate::extract::{Json, Query};
 use crate::handles::Files;
-use crate::scope::Target;
+use crate::scope::{Aim, Target};
 
 /// How slowly a file may come is for [`crate::trickle`] to say: a worker that has heard nothing for so long is told that it comes.
 const STILL_COMING: Duration = Duration::from_secs(UPLOAD_IDLE.as_secs() / 4);
@@ -37,13 +37,14 @@ struct UploadBody {
         (status = 422, description = "No field `file`")))]
 pub(super) async fn upload_file_query(
     State(files): State<Files>,
-    target: Target,
+    aim: Aim,
     Query(query): Query<PathQuery>,
     headers: HeaderMap,
     body: Body,
 ) -> ApiResult<Json<FileUploadResult>> {
     files.activity.touch();
     let mut part = FilePart::find(&headers, body).await?;
+    let target = aim.target(&files.workers).await?;
     let upload = Upload::begin(files, target, query.path).await?;
     upload.fill(&mut part).await?;
     let size = upload.commit().await?;

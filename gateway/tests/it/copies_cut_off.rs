@@ -6,18 +6,21 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use control::conversations::COPIES_LEFT_AFTER;
 use control::placement::Policy;
 use parking_lot::Mutex;
 use ports::doubles::{KvDouble, LogDouble};
 use ports::{Error, EventLog, Expect, Extent, Kv, Ports, Result};
 use serde_json::{Value, json};
 use types::buckets::{CONVERSATIONS, IDEMPOTENCY};
-use types::time::{millis, unix_ms};
+use types::time::unix_ms;
 use types::{LogId, Seq};
 
 use crate::copies::{COPY, count, id_of, log_of, with_the_id_of_the_copy};
 use crate::harness::events::agent_message;
-use crate::harness::{Gateway, Server, cluster, config, create_body, start, status_and_json, until};
+use crate::harness::{
+    Gateway, Server, cluster, config, create_body, eventually, start, status_and_json, until,
+};
 
 /// As a server that was killed over a copy leaves it.
 async fn cut_off(server: &Server) {
@@ -117,28 +120,28 @@ async fn a_copy_whose_record_is_stored_late_keeps_its_log() {
 async fn nobody_is_given_a_conversation_with_a_copy_of_another_one_in_it() {
     let copied = json!({"n": 0, "event": agent_message("of another")}).to_string();
     let fence = r#"{"control":{"type":"fence","epoch":1}}"#;
-    let young = format!(r#"{{"control":{{"type":"forked","at":{}}}}}"#, unix_ms());
-    let old = r#"{"control":{"type":"forked","at":1}}"#;
+    // By clocks that are an hour behind or ahead, or of a release that says nothing.
+    let [behind, ahead] = [unix_ms() - HOUR, unix_ms() + HOUR].map(begun_at);
     let (nameless, begun) = (r#"{"control":{"type":"forked"}}"#, r#"{"control":{"type":"fence","epoch":0}}"#);
     let whole = r#"{"control":{"type":"brought"}}"#;
-    for (log, told) in [
-        // The copy is made yet, may be begun in a moment, or was given up.
-        (vec![young.as_str(), copied.as_str()], 503),
-        (vec![young.as_str()], 503),
-        (vec![old], 200),
-        (vec![young.as_str(), fence, copied.as_str()], 200),
-        // Nobody makes it any more: the conversation is made anew, unless something was done in it.
-        (vec![old, copied.as_str(), old], 201),
-        (vec![old, copied.as_str(), old, fence], 409),
-        (vec![nameless, copied.as_str(), nameless], 409),
+    for (log, told, later) in [
+        // The copy is made yet, or may be begun in a moment; later it is known that it was given up. Then the conversation is
+        // made anew, unless something was done in it.
+        (vec![behind.as_str(), copied.as_str()], 503, 201),
+        (vec![behind.as_str()], 503, 200),
+        (vec![ahead.as_str()], 503, 200),
+        (vec![ahead.as_str(), fence, copied.as_str()], 200, 200),
+        (vec![ahead.as_str(), copied.as_str(), ahead.as_str()], 503, 201),
+        (vec![behind.as_str(), copied.as_str(), behind.as_str(), fence], 409, 409),
+        (vec![nameless, copied.as_str(), nameless], 503, 201),
         // It is being brought, or was.
-        (vec![begun], 200),
-        (vec![begun, fence, copied.as_str()], 200),
-        (vec![begun, copied.as_str()], 409),
-        (vec![begun, copied.as_str(), fence], 409),
-        (vec![begun, copied.as_str(), whole, fence], 200),
+        (vec![begun], 200, 200),
+        (vec![begun, fence, copied.as_str()], 200, 200),
+        (vec![begun, copied.as_str()], 409, 409),
+        (vec![begun, copied.as_str(), fence], 409, 409),
+        (vec![begun, copied.as_str(), whole, fence], 200, 200),
     ] {
-        let (world, source) = cut_off_in_a_cluster(HOUR).await;
+        let (world, source) = cut_off_in_a_cluster(SOON).await;
         world.ports.log.delete(&log_of(COPY)).await.unwrap();
         let record = world.ports.kv.get(CONVERSATIONS, &id_of(&source).hex()).await.unwrap().unwrap();
         let mut record: Value = serde_json::from_slice(&record.value).unwrap();
@@ -149,9 +152,13 @@ async fn nobody_is_given_a_conversation_with_a_copy_of_another_one_in_it() {
         world.ports.kv.put(CONVERSATIONS, &key, record.to_string().into(), Expect::Absent).await.unwrap();
         let mut body = cluster::create_body("/tmp/w");
         body["conversation_id"] = COPY.into();
-        let (status, answer) = world.gateway().post("/api/conversations", &body).await;
+        let create = async || world.gateway().post("/api/conversations", &body).await;
+        let (status, answer) = create().await;
         assert_eq!(status, told, "{log:?}: {answer}");
-        if status == 201 {
+        if later != told {
+            until(async || create().await.0 == later).await;
+        }
+        if later == 201 {
             assert_eq!(count(world.gateway(), COPY).await, 0);
         }
     }
@@ -159,7 +166,7 @@ async fn nobody_is_given_a_conversation_with_a_copy_of_another_one_in_it() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_conversation_that_is_being_brought_is_in_nobodys_hands() {
-    let (world, source) = cut_off_in_a_cluster(HOUR).await;
+    let (world, source) = cut_off_in_a_cluster(SOON).await;
     world.ports.log.delete(&log_of(COPY)).await.unwrap();
     let begun = vec![r#"{"control":{"type":"fence","epoch":0}}"#.into()];
     world.ports.log.append(&log_of(COPY), Seq::ZERO, begun).await.unwrap();
@@ -171,25 +178,39 @@ async fn a_conversation_that_is_being_brought_is_in_nobodys_hands() {
     assert_eq!(world.ports.log.read(&log_of(COPY), Seq::ZERO, 10).await.unwrap().len(), 1);
 }
 
-/// A cluster in which a copy was begun so long ago, by a gateway that has died since.
-async fn cut_off_in_a_cluster(begun: Duration) -> (cluster::World, String) {
-    let world = cluster::start(Policy::Shared).await;
+/// Whoever makes a copy gives up long before.
+const SOON: Duration = Duration::from_millis(900);
+/// In milliseconds.
+const HOUR: u64 = 3_600_000;
+
+async fn cluster_in_which_copies_are_left_after(time: Duration) -> cluster::World {
+    let world =
+        cluster::start_idle(Policy::Shared, 1, |config| config.control.copies_left_after = time).await;
+    world.supervisor.begin().await;
+    world
+}
+
+/// A cluster in which a copy was begun by a gateway that has died since.
+async fn cut_off_in_a_cluster(left_after: Duration) -> (cluster::World, String) {
+    let world = cluster_in_which_copies_are_left_after(left_after).await;
     let source = world.gateway().create_from(cluster::create_body("/tmp/w")).await;
-    leave_mark(&world, COPY, begun).await;
+    leave_mark(&world, COPY).await;
     (world, source)
 }
 
-async fn leave_mark(world: &cluster::World, id: &str, begun: Duration) {
-    let at = unix_ms() - millis(begun);
-    let mark = json!({"control": {"type": "forked", "at": at}}).to_string();
+/// Of a gateway whose clock is an hour behind.
+async fn leave_mark(world: &cluster::World, id: &str) {
+    let mark = begun_at(unix_ms() - HOUR);
     world.ports.log.append(&log_of(id), Seq::ZERO, vec![mark.into()]).await.unwrap();
 }
 
-const HOUR: Duration = Duration::from_secs(3_600);
+fn begun_at(unix_ms: u64) -> String {
+    json!({"control": {"type": "forked", "at": unix_ms}}).to_string()
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_a_copy_that_was_cut_off_nobody_is_told_that_it_exists() {
-    let (world, source) = cut_off_in_a_cluster(Duration::ZERO).await;
+    let (world, source) = cut_off_in_a_cluster(COPIES_LEFT_AFTER).await;
     let gateway = world.gateway();
     let mut body = cluster::create_body("/tmp/w");
     body["conversation_id"] = COPY.into();
@@ -201,22 +222,24 @@ async fn of_a_copy_that_was_cut_off_nobody_is_told_that_it_exists() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_needs_the_id_of_a_copy_that_nobody_makes_any_more_has_it() {
-    let (world, source) = cut_off_in_a_cluster(HOUR).await;
+    let (world, source) = cut_off_in_a_cluster(SOON).await;
     let fork = format!("/api/conversations/{source}/fork");
-    let (status, made) = world.gateway().post(&fork, json!({ "id": COPY })).await;
-    assert_eq!(status, 201, "{made}");
+    let make = async || world.gateway().post(&fork, json!({ "id": COPY })).await.0;
+    assert_eq!(make().await, 503, "it may be made yet, whenever it was begun by the clock of its maker");
+    until(async || make().await == 201).await;
 
-    let (world, _) = cut_off_in_a_cluster(HOUR).await;
+    let (world, _) = cut_off_in_a_cluster(SOON).await;
     let mut body = cluster::create_body("/tmp/w");
     body["conversation_id"] = COPY.into();
-    let (status, made) = world.gateway().post("/api/conversations", &body).await;
-    assert_eq!(status, 201, "{made}");
+    let make = async || world.gateway().post("/api/conversations", &body).await.0;
+    assert_eq!(make().await, 503);
+    until(async || make().await == 201).await;
 }
 
 /// The first gateway that copied may only be slow.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_fork_with_a_key_that_was_cut_off_makes_no_second_one() {
-    let world = cluster::start(Policy::Shared).await;
+    let world = cluster_in_which_copies_are_left_after(SOON).await;
     let gateway = world.gateway();
     let source = gateway.create_from(cluster::create_body("/tmp/w")).await;
     let fork = async || {
@@ -231,12 +254,13 @@ async fn a_fork_with_a_key_that_was_cut_off_makes_no_second_one() {
     let path = format!("/api/conversations/{copy}");
     assert_eq!(gateway.delete(&path).await.0, 200);
     abandon_the_key(&world.ports).await;
-    leave_mark(&world, copy, Duration::ZERO).await;
+    leave_mark(&world, copy).await;
     assert_eq!(fork().await.0, 503);
-    world.ports.log.delete(&log_of(copy)).await.unwrap();
-    leave_mark(&world, copy, HOUR).await;
-    let (status, again) = fork().await;
-    assert_eq!((status, &again["id"]), (201, &made["id"]));
+    let again = eventually("nobody makes it any more", async || {
+        let (status, again) = fork().await;
+        (status == 201).then_some(again)
+    });
+    assert_eq!(again.await["id"], made["id"]);
     assert_eq!(gateway.get("/api/conversations/count").await.1, 2);
 }
 

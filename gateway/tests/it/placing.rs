@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use control::placement::Policy;
 use reqwest::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 use types::buckets::{ALLOCATIONS, CONVERSATIONS, LEASES, PLACES, SANDBOXES};
 use types::calls::Command;
 use types::placement::{Want, Wanted};
@@ -268,6 +268,26 @@ async fn who_looks_at_paths_makes_no_sandboxes_for_them() {
     let seen = |page: &Value| page["items"].as_array().unwrap().len();
     until(async || seen(&gateway.get(&search("w0")).await.1) == 2).await;
     assert_eq!(seen(&gateway.get(&search("w1")).await.1), 0, "what was made for a command is its own");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_refused_makes_no_sandboxes_for_the_paths_that_it_names() {
+    let world = start(Policy::Workspace).await;
+    let gateway = world.gateway();
+    for number in 0..5 {
+        for (route, body) in [
+            ("bash/start_bash_command", json!({"cwd": "/workspace/c"})),
+            ("bash/execute_bash_command", json!([])),
+            ("bash/bash_commands/no-id/stop", json!(null)),
+            ("file/upload", json!({"no": "form"})),
+        ] {
+            let path = format!("/api/{route}?path=/workspace/w{number}");
+            let (status, told) = gateway.post(&path, body).await;
+            assert!([400, 404, 415, 422].contains(&status), "{path}: {status} {told}");
+        }
+    }
+    assert_eq!(world.ports.kv.list(SANDBOXES).await.unwrap().len(), 0);
+    assert_eq!(world.ports.kv.list(PLACES).await.unwrap().len(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -297,7 +297,7 @@ async fn a_unit_that_exited_while_nobody_looked_is_not_taken_for_running() {
 async fn an_instance_that_is_being_removed_is_waited_for_and_no_failure_until_it_is_gone() {
     let (world, mut supervisor) = started().await;
     world.workers.set(instance("a", 1), InstanceState::Leaving);
-    for seconds in [0, 16, 20, 21, 60] {
+    for seconds in [0, 16, 20, 21, 59] {
         let wait = supervisor.settle(world.start + seconds * SECOND).await;
         assert!((SECOND..=5 * SECOND).contains(&wait), "{wait:?}");
     }
@@ -306,6 +306,28 @@ async fn an_instance_that_is_being_removed_is_waited_for_and_no_failure_until_it
     supervisor.settle(world.start + 61 * SECOND).await;
     assert_eq!(world.allocation("a").await.failures, 1);
     supervisor.settle(world.start + 62 * SECOND).await;
+    assert_eq!(world.workers.instances(), [instance("a", 2)]);
+}
+
+#[tokio::test]
+async fn who_waits_for_what_takes_long_to_be_removed_is_told_so_each_time() {
+    let (world, mut supervisor) = started().await;
+    world.workers.set(instance("a", 1), InstanceState::Leaving);
+    for seconds in [0, 59] {
+        supervisor.settle(world.start + seconds * SECOND).await;
+    }
+    assert_eq!(world.failure().await, None);
+    for (wakes, seconds) in [(2, 61), (3, 62)] {
+        world.want("a", Want::Running, wakes).await;
+        supervisor.settle(world.start + seconds * SECOND).await;
+        let failure = world.failure().await.unwrap();
+        assert_eq!((failure.reason, failure.answers), (FailureReason::DriverUnavailable, wakes));
+        assert!(failure.message.contains("not removed"), "{}", failure.message);
+    }
+    world.workers.lose(&instance("a", 1));
+    for seconds in [63, 65] {
+        supervisor.settle(world.start + seconds * SECOND).await;
+    }
     assert_eq!(world.workers.instances(), [instance("a", 2)]);
 }
 

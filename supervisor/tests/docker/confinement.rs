@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 
 use manyhands_supervisor::Driver;
-use manyhands_supervisor::drivers::docker::{CLUSTER_LABEL, EPOCH_LABEL, NODE_LABEL, SANDBOX_LABEL};
+use manyhands_supervisor::drivers::docker::{
+    CLUSTER_LABEL, EPOCH_LABEL, MARK_LABEL, NODE_LABEL, SANDBOX_LABEL,
+};
 
 use super::world::{launch, world, world_with};
 
@@ -28,7 +30,10 @@ async fn a_container_has_its_name_its_labels_and_its_limits() {
             .map(|(key, value)| (key.to_owned(), value.to_owned()))
             .into();
     let config = found.config.unwrap();
-    assert_eq!(config.labels, Some(labels));
+    let mut given = config.labels.unwrap();
+    assert!(given.contains_key(MARK_LABEL), "what the image is labelled is not the container's");
+    given.retain(|_, value| !value.is_empty());
+    assert_eq!(given, labels);
     assert_eq!(config.user.as_deref(), Some("0:0"));
     assert_eq!(config.stop_signal.as_deref(), Some("SIGTERM"));
     assert_eq!(config.healthcheck.unwrap().test, Some(vec!["NONE".to_owned()]));

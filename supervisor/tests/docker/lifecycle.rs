@@ -1,13 +1,19 @@
 //! Starting, stopping, failing and removing; and that all of it may be repeated.
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use bollard::models::{ContainerCreateBody, HostConfig, VolumeCreateRequest};
-use bollard::query_parameters::{CreateContainerOptionsBuilder, RemoveContainerOptionsBuilder};
+use bollard::models::{ContainerConfig, ContainerCreateBody, HostConfig, VolumeCreateRequest};
+use bollard::query_parameters::{
+    CommitContainerOptionsBuilder, CreateContainerOptionsBuilder, RemoveContainerOptionsBuilder,
+    RemoveImageOptionsBuilder,
+};
 use manyhands_supervisor::drivers::docker::{CLUSTER_LABEL, Config, Containers, MARK_LABEL, SharedVolume};
-use manyhands_supervisor::{Driver, Found, InstanceState, StartError};
-use ports::Error;
+use manyhands_supervisor::{Driver, Found, InstanceState, Launch, StartError};
+use ports::{Error, Expect};
+use serde_json::{Value, json};
 use types::SandboxId;
+use types::buckets::ALLOCATIONS;
 
 use super::world::{NOWHERE, connect, launch, world, world_with, write_program};
 
@@ -116,7 +122,6 @@ async fn sandboxes_of_one_volume_see_only_their_own_folder_of_it() {
     let path = world.docker.create_volume(volume).await.unwrap().mountpoint.into();
     world.config.files = Some(SharedVolume { name, path });
     world.driver = connect(&world.config).await;
-    assert!(world.driver.has_no_files().await);
     let (one, other) = (launch("a", 1), launch("b", 1));
     for launch in [&one, &other] {
         world.driver.start(launch).await.unwrap();
@@ -136,10 +141,49 @@ async fn sandboxes_of_one_volume_see_only_their_own_folder_of_it() {
     }
     assert!(!folder.join("a").exists() && folder.join("b/file").exists());
 
-    let marked = |mark: &str| Config { mark: Some(mark.to_owned()), ..world.config.clone() };
+    let looking = |mark: &str| Config { mark: Some(mark.to_owned()), ..world.config.clone() };
+    let marked = |mark: &str| Config { claims: true, ..looking(mark) };
+    connect(&looking("other")).await;
     connect(&marked("one")).await;
-    assert!(!connect(&marked("one")).await.has_no_files().await);
+    connect(&looking("one")).await;
+    Containers::connect(looking("other")).await.err().expect("the files are another cluster's");
     Containers::connect(marked("other")).await.err().expect("the files are another cluster's");
+}
+
+#[tokio::test]
+async fn in_an_empty_volume_nothing_is_begun_where_sandboxes_have_run() {
+    let mut world = world("exec sleep 1000").await;
+    let name = format!("{}-all", world.config.cluster);
+    let labels = Some([(CLUSTER_LABEL.to_owned(), world.config.cluster.clone())].into());
+    let volume = VolumeCreateRequest { name: Some(name.clone()), labels, ..Default::default() };
+    let path = PathBuf::from(world.docker.create_volume(volume).await.unwrap().mountpoint);
+    world.config.files = Some(SharedVolume { name, path: path.clone() });
+    (world.config.mark, world.config.claims) = (Some("one".to_owned()), true);
+    world.driver = connect(&world.config).await;
+    let folder = tempfile::tempdir().unwrap();
+    let options = embedded::Options::within(folder.path(), embedded::Fsync::Interval);
+    let (ports, _guard) = embedded::open(options).await.unwrap();
+    let begins = async || world.driver.refuse_lost_files(ports.kv.as_ref()).await;
+    let allocated = async |allocation: Value| {
+        let value = allocation.to_string().into();
+        ports.kv.put(ALLOCATIONS, "a", value, Expect::Anything).await.unwrap();
+    };
+    begins().await.unwrap();
+    let failure = json!({"reason": "image_missing", "message": "", "log": "", "at": "", "retry_at": 0, "is_final": true});
+    allocated(json!({"epoch": 1, "instance": "", "failures": 1, "failure": failure})).await;
+    begins().await.expect("its first start has failed");
+    for instance in ["unit", ""] {
+        allocated(json!({"epoch": 1, "instance": instance, "failures": 0, "failure": null})).await;
+        let refused = begins().await.unwrap_err().to_string();
+        assert!(refused.contains("OH_SANDBOX_VOLUME") && refused.contains(".lost"), "{refused}");
+        // Also after a restart.
+        assert!(connect(&world.config).await.refuse_lost_files(ports.kv.as_ref()).await.is_err());
+    }
+    std::fs::write(path.join(".lost"), "").unwrap();
+    begins().await.unwrap();
+    std::fs::remove_file(path.join(".lost")).unwrap();
+    std::fs::create_dir(path.join("a")).unwrap();
+    begins().await.unwrap();
 }
 
 #[tokio::test]
@@ -208,6 +252,44 @@ async fn containers_of_others_are_not_seen_and_not_touched() {
     world.docker.remove_container(&foreign, Some(force)).await.unwrap();
     assert_eq!(still_there.state.unwrap().running, Some(true));
     assert_eq!(others.states().await, [InstanceState::Running]);
+}
+
+#[tokio::test]
+async fn what_is_started_from_an_image_of_a_sandbox_is_not_taken_for_that_sandbox() {
+    let mut world = world("read -r spec; test \"$2\" != --try || exit 0; exec sleep 1000").await;
+    let (one, other) = (launch("a", 1), launch("b", 1));
+    world.driver.start(&one).await.unwrap();
+    let image = format!("{}-committed", world.config.cluster);
+    let options = CommitContainerOptionsBuilder::default()
+        .container(&one.instance.name(&world.config.cluster))
+        .repo(&image)
+        .changes("LABEL io.manyhands.trial=c")
+        .build();
+    world.docker.commit_container(options, ContainerConfig::default()).await.unwrap();
+    let by_hand = format!("by-hand-{image}");
+    let body = ContainerCreateBody {
+        image: Some(image.clone()),
+        entrypoint: Some(vec!["sleep".to_owned(), "1000".to_owned()]),
+        ..ContainerCreateBody::default()
+    };
+    let options = CreateContainerOptionsBuilder::default().name(&by_hand).build();
+    world.docker.create_container(Some(options), body).await.unwrap();
+    world.config.image.clone_from(&image);
+    world.driver = connect(&world.config).await;
+    world.driver.start(&other).await.unwrap();
+    world.driver.try_out().await.unwrap();
+    let running =
+        |launch: &Launch| Found { instance: launch.instance.clone(), state: InstanceState::Running };
+    let mut found = world.driver.list().await.unwrap();
+    found.sort_by_key(|found| found.instance.sandbox.clone());
+    assert_eq!(found, [running(&one), running(&other)]);
+    assert_eq!(world.driver.find(&one.instance.sandbox).await.unwrap(), [running(&one)]);
+    for name in [&by_hand, &other.instance.name(&world.config.cluster)] {
+        let force = RemoveContainerOptionsBuilder::default().force(true).build();
+        world.docker.remove_container(name, Some(force)).await.unwrap();
+    }
+    let force = RemoveImageOptionsBuilder::default().force(true).build();
+    world.docker.remove_image(&image, Some(force), None).await.unwrap();
 }
 
 #[tokio::test]

@@ -1,9 +1,11 @@
 //! A container like a sandbox's, only to try whether one can be.
 
+use std::time::Duration;
+
 use manyhands_supervisor::{Driver, StartError};
 use types::placement::for_clients;
 
-use super::world::{World, connect, world, write_program};
+use super::world::{World, connect, world, world_with, write_program};
 
 /// Neither containers nor files; the program may stay.
 async fn nothing_is_left(world: &World) {
@@ -46,8 +48,21 @@ async fn what_the_engine_refuses_is_said_in_its_words() {
 }
 
 #[tokio::test]
+async fn two_that_try_at_once_leave_each_other_alone() {
+    let world = world("read -r spec; sleep 2; exit 0").await;
+    let (one, other) = (connect(&world.config).await, connect(&world.config).await);
+    let late = async {
+        world.until(async || world.containers().await.iter().any(|name| !name.contains("-bin-"))).await;
+        other.try_out().await
+    };
+    assert_eq!(tokio::join!(one.try_out(), late), (Ok(()), Ok(())));
+    nothing_is_left(&world).await;
+}
+
+#[tokio::test]
 async fn what_is_left_of_a_trial_that_was_cut_off_goes_with_the_next_and_at_the_end() {
-    let world = world("read -r spec; exec sleep 1000").await;
+    let world =
+        world_with("read -r spec; exec sleep 1000", |config| config.trying = Duration::from_secs(1)).await;
     for is_the_end in [true, false] {
         let cut_off = connect(&world.config).await;
         let trying = tokio::spawn(async move { cut_off.try_out().await });

@@ -1,7 +1,8 @@
 //! What tools have kept for conversations that were deleted while there was no worker to remove it.
 //!
 //! A worker that begins looks which conversations have a folder, asks which of them there are, and removes what was kept for
-//! the others. It listens first: one that is deleted from then on is removed by the call that says so.
+//! the others. It listens first: one that is deleted from then on is removed by the call that says so. Those that are there have
+//! again what was set aside for a deletion of which nobody has said that it was given up.
 //!
 //! What another agent server has written in the same place is not ours to remove, also where the conversation was brought here
 //! and is gone again: whether it was, or was only begun to be brought, cannot be told from its folder.
@@ -22,6 +23,8 @@ use types::calls::{RecordCall, Survivors};
 use types::{ConversationId, SandboxId};
 use uuid::Uuid;
 
+use crate::services::Gone;
+
 /// Conversations that are asked for at once.
 const AT_ONCE: usize = 500;
 const ANSWER: Duration = Duration::from_secs(10);
@@ -32,8 +35,8 @@ const AGAIN: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_s
 /// What other agent servers keep in the folder of each conversation, and this one never does.
 const OF_ANOTHER_SERVER: [&str; 2] = ["meta.json", "base_state.json"];
 
-pub(super) async fn remove(bus: &dyn Bus, sandbox: &SandboxId) {
-    match try_to_remove(bus, sandbox).await {
+pub(super) async fn remove(bus: &dyn Bus, sandbox: &SandboxId, deleted: &Gone) {
+    match try_to_remove(bus, sandbox, deleted).await {
         Ok(0) => {}
         Ok(removed) => tracing::info!(removed, "removed what was kept for conversations that are deleted"),
         Err(fault) => {
@@ -42,7 +45,7 @@ pub(super) async fn remove(bus: &dyn Bus, sandbox: &SandboxId) {
     }
 }
 
-async fn try_to_remove(bus: &dyn Bus, sandbox: &SandboxId) -> Result<usize, Fault> {
+async fn try_to_remove(bus: &dyn Bus, sandbox: &SandboxId, deleted: &Gone) -> Result<usize, Fault> {
     let Survivors { folder, .. } = ask(bus, sandbox, &[]).await?;
     let root = std::path::absolute(folder).map_err(Fault::internal)?;
     let kept = {
@@ -52,8 +55,11 @@ async fn try_to_remove(bus: &dyn Bus, sandbox: &SandboxId) -> Result<usize, Faul
     let mut removed = 0;
     for some in kept.chunks(AT_ONCE) {
         let there: HashSet<_> = ask(bus, sandbox, some).await?.conversations.into_iter().collect();
-        let gone = some.iter().filter(|id| !there.contains(id));
-        let gone: Vec<_> = gone.map(|gone| root.join(gone.hex())).collect();
+        let (stay, gone): (Vec<ConversationId>, Vec<_>) = some.iter().partition(|id| there.contains(id));
+        let folder = |id: ConversationId| root.join(id.hex());
+        // What is set aside from now on is for a deletion that is under way.
+        let stay: Vec<_> = stay.into_iter().filter(|id| !deleted.has(*id)).map(folder).collect();
+        let gone: Vec<_> = gone.into_iter().map(folder).collect();
         removed += gone.len();
         // All of them at once: one may be made anew while others are removed.
         let removing = spawn_blocking(move || {
@@ -61,7 +67,9 @@ async fn try_to_remove(bus: &dyn Bus, sandbox: &SandboxId) -> Result<usize, Faul
                 .iter()
                 .map(|folder| tools::set_aside(folder, Uuid::new_v4(), || true))
                 .fold(Ok(()), Result::and);
-            gone.iter().map(|folder| tools::remove_set_aside(folder)).fold(set_aside, Result::and)
+            let removed =
+                gone.iter().map(|folder| tools::remove_set_aside(folder)).fold(set_aside, Result::and);
+            stay.iter().map(|folder| tools::put_all_back(folder)).fold(removed, Result::and)
         });
         removing.await.map_err(Fault::internal)?.map_err(Fault::internal)?;
     }

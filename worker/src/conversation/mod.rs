@@ -102,7 +102,8 @@ pub(crate) async fn serve(
     let tasks = calls;
     let calls = server.serve(&address, Some("worker"), LIMITS, handler).await?;
     answers.cancel();
-    let leftovers = async move { leftovers::remove(bus.as_ref(), &sandbox).await };
+    let deleted = registry.shared.guards.commands.gone().clone();
+    let leftovers = async move { leftovers::remove(bus.as_ref(), &sandbox, &deleted).await };
     tasks.spawn(shutdown.clone().run_until_cancelled_owned(leftovers));
     tokio::select! {
         biased;

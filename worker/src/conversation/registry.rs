@@ -68,12 +68,15 @@ pub(super) struct Registry {
     idled: Notify,
     /// Conversations whose runs are still to be closed.
     pub(super) unclosed: Mutex<HashSet<ConversationId>>,
+    /// Deletions of which it is not known how they have ended.
+    pub(super) unsettled: Mutex<HashSet<Uuid>>,
 }
 
 impl Registry {
     pub(super) fn new(shared: Shared) -> Arc<Self> {
-        let (shared, entries, unclosed) = (Arc::new(shared), Mutex::default(), Mutex::default());
-        Arc::new(Self { shared, entries, idled: Notify::new(), unclosed })
+        let (unclosed, unsettled) = (Mutex::default(), Mutex::default());
+        let (shared, entries) = (Arc::new(shared), Mutex::default());
+        Arc::new(Self { shared, entries, idled: Notify::new(), unclosed, unsettled })
     }
 
     /// Has the conversation's actor perform a command, and starts the actor if there is none.
@@ -153,7 +156,12 @@ impl Registry {
     /// Ends everything of a conversation that is deleted, and sets aside what its tools have kept in `folder`. Once this
     /// returns nothing more is written, whatever calls were under way. Where another conversation has its id by now all that
     /// is here is of that one.
-    async fn forget(&self, life: Life, folder: PathBuf, deletion: Uuid) -> Result<CommandDone, Fault> {
+    async fn forget(
+        self: &Arc<Self>,
+        life: Life,
+        folder: PathBuf,
+        deletion: Uuid,
+    ) -> Result<CommandDone, Fault> {
         if !self.may_be_here(&life).await? {
             return Ok(CommandDone::default());
         }
@@ -187,6 +195,7 @@ impl Registry {
             let cause = "the conversation does not stop writing";
             return Err(Fault::from(Reason::Unavailable).caused_by(cause));
         }
+        self.settle_later(life, folder, deletion);
         Ok(CommandDone::default())
     }
 

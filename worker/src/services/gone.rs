@@ -14,8 +14,8 @@ use parking_lot::Mutex;
 use types::{ConversationId, Life};
 use uuid::Uuid;
 
-/// Longer than any call that makes something is under way.
-const KEPT_FOR: Duration = Duration::from_secs(2 * 60);
+/// Longer than any call that makes something is under way, and than it takes to delete a conversation.
+pub(crate) const KEPT_FOR: Duration = Duration::from_secs(2 * 60);
 const MOST: usize = 10_000;
 
 /// What those who delete have noted, oldest first. Cheap to clone.

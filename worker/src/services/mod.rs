@@ -31,7 +31,7 @@ use crate::{Activity, rest};
 use aside::Aside;
 pub use editor::EditorConfig;
 pub use extension::{CATALOGUE, ExtensionConfig, PublicSource, carry as extensions};
-use gone::Gone;
+pub(crate) use gone::{Gone, KEPT_FOR};
 pub(crate) use mcp::Lease;
 pub use mcp::Servers;
 

@@ -304,6 +304,50 @@ async fn a_conversation_of_which_the_deletion_was_given_up_goes_on_at_once_with_
     assert_nothing_begins(&world, id).await;
 }
 
+/// Who deletes was killed, or is not heard.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deletion_of_which_nobody_says_how_it_has_ended_has_ended_as_the_record_says() {
+    let world = World::with(|config| config.deleting = Duration::from_millis(300), |_| {}).await;
+    let [stays, goes] = [world.create(), world.create()];
+    let kept = async |id| {
+        let forgets = forget(&world, id);
+        let Command::Forget { persistence_dir, .. } = &forgets else { panic!("it forgets") };
+        let tasks = std::path::Path::new(persistence_dir).join("TASKS.json");
+        std::fs::create_dir_all(persistence_dir).unwrap();
+        std::fs::write(&tasks, "[]").unwrap();
+        world.call_for(&world.life(id), forgets).await.unwrap();
+        assert!(!tasks.exists());
+        tasks
+    };
+    let begun = terminal("touch begun; while [ ! -e go-on ]; do sleep 0.01; done");
+    world.model.will([begun]);
+    world.say(stays, "go", true).await.unwrap();
+    world.wait_file(stays, "begun").await;
+    let tasks = kept(stays).await;
+    until(async || tasks.exists()).await;
+    // Its run was cut off, and the log says so though nobody comes.
+    world.wait_status(stays, "error").await;
+    world.say(stays, "still here", false).await.unwrap();
+
+    let tasks = kept(goes).await;
+    world.remove_record(goes);
+    until(async || !tasks.parent().unwrap().exists()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_that_begins_finds_the_files_of_a_deletion_that_was_given_up_before() {
+    let mut world = World::start().await;
+    let id = world.create();
+    let folder = world.dir.path().join("observations").join(id.hex());
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("TASKS.json"), "[]").unwrap();
+    world.forget(id).await.unwrap();
+    assert!(!folder.join("TASKS.json").exists());
+    world.stop_worker().await;
+    world.start_worker().await;
+    until(async || folder.join("TASKS.json").exists()).await;
+}
+
 /// Its record is there still.
 async fn assert_nothing_begins(world: &World, id: ConversationId) {
     let started = start(world, id, "true").await.unwrap_err();

@@ -14,13 +14,13 @@
 //! reason, for it is found out whether it was stored.
 //!
 //! **What a crash leaves** is a copy without a record. In a cluster it is removed when the store is swept; whoever needs the id
-//! before is told to try again later, and removes it once it [is left](Mark::is_left): nobody copies for so long. Should he do
+//! before is told to try again later, and removes it once it [is left](super::mark::Marks::is_left): nobody copies for so long. Should he do
 //! so all the same, the store refuses what he adds, since the log does not end there. In one process whoever needs the id removes
 //! it at once; that a record which was to be stored before is not stored late, behind the removal, is asked of the store in turn.
 
 use std::mem::take;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use ports::log::{Batch, LogWriter, Loss, Pages, Trouble};
@@ -35,7 +35,7 @@ use types::log::{Control, LogRecord};
 use types::{ConversationId, Epoch, LogId, Seq, announced};
 
 use super::Conversations;
-use super::mark::{COPYING, Mark};
+use super::mark::{COPYING, Mark, Others};
 use crate::placement::Creation;
 
 /// Records that are read at once.
@@ -110,7 +110,8 @@ impl Conversations {
     ) -> Result<Copied> {
         self.remove_left(id, to).await?;
         let mark = Mark::fresh();
-        let mut copy = Copy::begun(Arc::clone(&self.0.log), to, &mark)?;
+        let _making = self.0.marks.making(mark);
+        let mut copy = Copy::begun(Arc::clone(&self.0.log), to, mark)?;
         let copying = timeout(COPYING, self.copy_all(from, id, &mut copy, which));
         let copied = tokio::select! {
             copied = copying => copied.unwrap_or_else(|_| Err(away("copying takes too long"))),
@@ -155,9 +156,10 @@ impl Conversations {
         let Some(first) = records.first().filter(|first| LogRecord::is_claim(&first.payload)) else {
             return Ok(None);
         };
-        let mark = Mark::of(first);
+        let (mark, others) = (Mark::of(first), self.others());
         if records.get(1).is_none_or(is_of_a_worker) {
-            let may_come = records.len() == 1 && mark.is_some_and(|mark| mark.is_young());
+            let is_young = |mark| self.0.marks.is_young(log, mark, others, Instant::now());
+            let may_come = records.len() == 1 && mark.is_some_and(is_young);
             return Ok(may_come.then_some(Foreign::Comes));
         }
         let is_copy = mark.is_some();
@@ -170,10 +172,20 @@ impl Conversations {
         Ok(match (mark, end) {
             // All of what was brought is its own.
             (None, Some(Control::Brought(_))) => None,
-            (Some(mark), None) if mark.is_left() => Some(Foreign::IsLeft),
-            (Some(mark), None) if mark.has_age() => Some(Foreign::Comes),
+            (Some(mark), None) if self.0.marks.is_left(log, mark, others, Instant::now()) => {
+                Some(Foreign::IsLeft)
+            }
+            (Some(_), None) => Some(Foreign::Comes),
             (None | Some(_), _) => Some(Foreign::Stays),
         })
+    }
+
+    /// Whether other gateways make copies, too.
+    fn others(&self) -> Others {
+        match self.placement().creation() {
+            Creation::Complete => Others::None,
+            Creation::BeforeItsWorker => Others::Some,
+        }
     }
 
     async fn find_control(&self, log: &LogId, wanted: impl Fn(&Control) -> bool) -> Result<Option<Control>> {
@@ -203,12 +215,11 @@ impl Conversations {
     pub(super) async fn remove_left(&self, id: ConversationId, log: &LogId) -> Result<()> {
         // Most logs have nothing, and of those nothing else is asked.
         let Some(first) = self.first_of(log).await? else { return Ok(()) };
-        let mark = Mark::of(&first);
-        let is_alone = self.placement().creation() == Creation::Complete;
-        if !is_alone && is_brought(&first) && self.0.index.read(id).await?.is_none() {
+        let (mark, others) = (Mark::of(&first), self.others());
+        if others == Others::Some && is_brought(&first) && self.0.index.read(id).await?.is_none() {
             return Err(away("a conversation is being brought to this id"));
         }
-        match mark.as_ref().is_none_or(|mark| is_alone || mark.is_left()) {
+        match mark.is_none_or(|mark| self.0.marks.is_left(log, mark, others, Instant::now())) {
             true => self.remove_copy(id, log, mark.as_ref()).await,
             false => Ok(()),
         }
@@ -302,7 +313,7 @@ impl Conversations {
 
 impl Copy {
     /// With nothing stored yet; its mark comes first.
-    fn begun(log: Arc<dyn EventLog>, to: &LogId, mark: &Mark) -> Result<Self> {
+    fn begun(log: Arc<dyn EventLog>, to: &LogId, mark: Mark) -> Result<Self> {
         let writer = LogWriter::new(log, to.clone(), NONE, Seq::ZERO, Some(NONE)).map_err(error_of)?;
         let mut parts = Parts::default();
         parts.push(mark.record())?;

@@ -94,8 +94,8 @@ impl Conversations {
         Ok(true)
     }
 
-    /// Tells the worker that was made to forget a conversation whether it has gone. Where no worker hears it the next one removes
-    /// what tools have kept for a conversation that is not there, and opens one that is.
+    /// Tells the worker that was made to forget a conversation whether it has gone. Where it does
+    /// not hear that it asks the record after a while, and so does the next one.
     async fn tell_the_end(&self, entry: &ConversationState, deletion: Uuid, is_gone: bool) {
         let persistence_dir = self.0.records.persistence_dir(entry.id);
         let call = entry.call(Command::Forgotten { persistence_dir, deletion, is_gone });

@@ -44,6 +44,8 @@ pub use create::CreateOutcome;
 pub use drive::{QUICK, Said};
 pub use fork::{Fork, Forked};
 pub(crate) use in_hand::InHand;
+pub use mark::LEFT as COPIES_LEFT_AFTER;
+pub(crate) use mark::Marks;
 pub use why::{Blocker, Why};
 pub use worktree::{Apart, BRANCH_PREFIX};
 
@@ -70,6 +72,7 @@ pub(crate) struct Inner {
     pub sweeps: InHand<SandboxId>,
     /// Copies that a tenant has made at once.
     pub copies: Slots,
+    pub marks: Marks,
     pub workers: Workers,
     pub records: Records,
     pub models: Models,

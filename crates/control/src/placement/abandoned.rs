@@ -18,15 +18,15 @@ use ports::{Bucket, Expect, Versioned};
 use readmodel::vital::contained;
 use types::buckets::ALLOCATIONS;
 use types::placement::{Allocation, Want, Wanted};
-use types::time::unix_ms;
 use types::{ConversationId, Epoch, SandboxId};
 
+use super::mirror::Seen;
 use super::policy::DEFAULT;
 use super::{Fleet, places, records};
 
 const OFTEN: Duration = Duration::from_secs(3_600);
-/// Milliseconds since a sandbox was wanted last, before which nobody looks whether it is abandoned.
-const OLD: u64 = 3_600_000;
+/// How long nothing was heard of what is wanted of a sandbox, before it is looked whether it is abandoned.
+const OLD: Duration = Duration::from_secs(3_600);
 
 impl Fleet {
     /// Never returns.
@@ -40,18 +40,17 @@ impl Fleet {
     }
 
     async fn give_up_abandoned(&self) -> ports::Result<()> {
-        let suspects: Vec<SandboxId> = self.wanted.read(|all| {
-            let all = all.iter().filter_map(|(key, seen)| Some((SandboxId::parse(key)?, &seen.value)));
-            all.filter(|(sandbox, wanted)| self.is_suspect(sandbox, wanted))
-                .map(|(sandbox, _)| sandbox)
+        let suspects: Vec<(SandboxId, u64)> = self.wanted.read(|all| {
+            let all = all.iter().filter_map(|(key, seen)| Some((SandboxId::parse(key)?, seen)));
+            all.filter(|(sandbox, seen)| self.is_suspect(sandbox, seen))
+                .map(|(sandbox, seen)| (sandbox, seen.revision))
                 .collect()
         });
         let mut seen = BTreeMap::new();
-        for sandbox in suspects {
+        for (sandbox, revision) in suspects {
             let stored = records::sandboxes(self.kv.as_ref()).get(sandbox.as_str()).await?;
-            let Some(stored) = stored.filter(|stored| self.is_suspect(&sandbox, &stored.value)) else {
-                continue;
-            };
+            // It is the one that was heard of so long ago.
+            let Some(stored) = stored.filter(|stored| stored.revision == revision) else { continue };
             let is_needed = !self.is_of_no_conversation(&stored.value)
                 && self.is_named(&sandbox, &stored.value).await?
                 && (!is_of_directory(&stored.value) || self.has_run(&sandbox).await?);
@@ -71,8 +70,9 @@ impl Fleet {
         Ok(())
     }
 
-    fn is_suspect(&self, sandbox: &SandboxId, wanted: &Wanted) -> bool {
-        let may_be = age_of(wanted) >= OLD && wanted.want != Want::Deleted;
+    fn is_suspect(&self, sandbox: &SandboxId, seen: &Seen<Wanted>) -> bool {
+        let wanted = &seen.value;
+        let may_be = seen.at.elapsed() >= OLD && wanted.want != Want::Deleted;
         let is_unused = || {
             let allocation = self.allocations.get(sandbox.as_str());
             is_of_directory(wanted) && allocation.is_none_or(|seen| seen.value.epoch == Epoch(0))
@@ -126,10 +126,6 @@ impl Fleet {
     }
 }
 
-fn age_of(wanted: &Wanted) -> u64 {
-    unix_ms().saturating_sub(wanted.touched_at)
-}
-
 /// The conversation that a sandbox is for alone.
 fn conversation_of(wanted: &Wanted) -> Option<ConversationId> {
     wanted.is_of_conversation.then(|| wanted.place.parse().ok())?
@@ -145,30 +141,36 @@ fn is_of_directory(wanted: &Wanted) -> bool {
 mod tests {
     use types::TenantId;
     use types::buckets::{CONVERSATIONS, SANDBOXES};
+    use types::time::unix_ms;
 
     use super::*;
     use crate::placement::policy::Place;
-    use crate::placement::world::{own, record, wanted, world};
+    use crate::placement::world::{after, own, record, wanted, world};
     use crate::placement::{Placement, Policy};
 
     #[tokio::test]
     async fn what_only_a_deleted_conversation_was_in_is_given_up_and_nothing_else() {
         let (gone, alive, parent) =
             (ConversationId::random(), ConversationId::random(), ConversationId::random());
-        let half_old = unix_ms() - OLD * 3 / 4;
+        // Whatever the clocks say of those who wanted them.
+        let ahead = unix_ms() + 86_400_000;
         let world = world(
             Policy::Conversation,
             &[
-                ("gone", own(gone, 1)),
+                ("gone", own(gone, ahead)),
                 ("alive", own(alive, 1)),
                 ("taken", Wanted { tenant: TenantId::parse("other"), ..own(alive, 1) }),
                 ("child", own(parent, 1)),
-                ("young", own(ConversationId::random(), unix_ms())),
-                ("half_old", own(ConversationId::random(), half_old)),
+                ("touched", own(ConversationId::random(), 1)),
                 ("shared", wanted("default", 1)),
             ],
         )
         .await;
+        after(OLD / 4).await;
+        world.hear_of("half_old", &own(ConversationId::random(), 1)).await;
+        world.hear_of("touched", &own(ConversationId::random(), 2)).await;
+        after(OLD * 3 / 4).await;
+        world.hear_of("young", &own(ConversationId::random(), 1)).await;
         world.index.create(&record(alive, "alive")).await.unwrap();
         world.index.create(&record(ConversationId::random(), "child")).await.unwrap();
         world.fleet.give_up_abandoned().await.unwrap();
@@ -179,6 +181,7 @@ mod tests {
             ("child", Want::Paused),
             ("young", Want::Paused),
             ("half_old", Want::Paused),
+            ("touched", Want::Paused),
             ("shared", Want::Paused),
         ] {
             assert_eq!(world.want(sandbox).await.want, want, "{sandbox}");
@@ -189,8 +192,11 @@ mod tests {
     async fn a_conversation_that_comes_into_an_old_sandbox_makes_it_young() {
         let id = ConversationId::random();
         let world = world(Policy::Conversation, &[("old", own(id, 1))]).await;
+        after(OLD).await;
         assert!(world.fleet.kept(&record(id, "old")).await.unwrap());
-        assert!(age_of(&world.want("old").await) < OLD);
+        // Heard of by then, or not.
+        world.fleet.give_up_abandoned().await.unwrap();
+        assert_eq!(world.want("old").await.want, Want::Paused);
     }
 
     #[tokio::test]
@@ -211,6 +217,7 @@ mod tests {
         while world.fleet.places.get(&key).is_none() {
             tokio::task::yield_now().await;
         }
+        after(OLD).await;
         world.fleet.give_up_abandoned().await.unwrap();
         for (sandbox, want) in [
             ("left", Want::Deleted),
@@ -238,6 +245,7 @@ mod tests {
             tokio::task::yield_now().await;
         }
         world.fleet.places = late.fleet.places.clone();
+        after(OLD).await;
         world.fleet.give_up_abandoned().await.unwrap();
         assert_eq!(world.want("used").await.want, Want::Paused);
     }
@@ -257,6 +265,7 @@ mod tests {
         // This gateway has not heard of it.
         let allocation = Allocation { epoch: Epoch(1), ..Allocation::default() };
         world.write(ALLOCATIONS, "files", &allocation).await;
+        after(OLD).await;
         world.fleet.give_up_abandoned().await.unwrap();
         for (sandbox, want) in [("files", Want::Paused), ("never", Want::Deleted), ("used", Want::Paused)] {
             assert_eq!(world.want(sandbox).await.want, want, "{sandbox}");

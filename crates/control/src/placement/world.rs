@@ -43,6 +43,14 @@ impl World {
         self.ports.kv.put(bucket, sandbox, value, Expect::Anything).await.unwrap();
     }
 
+    /// What is wanted of a sandbox is written, and known to this gateway.
+    pub async fn hear_of(&self, sandbox: &str, wanted: &Wanted) {
+        self.write(SANDBOXES, sandbox, wanted).await;
+        while self.fleet.wanted.get(sandbox).is_none_or(|seen| seen.value != *wanted) {
+            tokio::task::yield_now().await;
+        }
+    }
+
     pub async fn want(&self, sandbox: &str) -> Wanted {
         let stored = self.ports.kv.get(SANDBOXES, sandbox).await.unwrap().unwrap();
         serde_json::from_slice(&stored.value).unwrap()
@@ -57,6 +65,13 @@ impl World {
         let lease = Lease { epoch: Epoch(epoch), since, idle_seconds: 0, runs: 0, calls: 0 };
         self.write(LEASES, sandbox, &lease).await;
     }
+}
+
+/// Lets time pass by.
+pub async fn after(time: Duration) {
+    tokio::time::pause();
+    tokio::time::advance(time).await;
+    tokio::time::resume();
 }
 
 /// That of a directory, or the default one.

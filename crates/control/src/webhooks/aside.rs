@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use futures_util::{StreamExt, stream};
+use futures_util::{StreamExt, TryStreamExt, stream};
 use ports::retry::{Backoff, while_unavailable};
 use ports::{Error, EventLog, Expect, LARGEST, Result, Versioned};
 use readmodel::index::ConversationState;
@@ -134,20 +134,49 @@ impl Aside<'_> {
         info: &Value,
         deadline: Instant,
     ) -> Result<Option<Begun>> {
-        if let Some(Versioned { value, revision }) = self.endings.get(key).await? {
-            let ending = value.again(info.clone());
-            return Ok(Some(Begun { ending, revision, is_new: false, is_whole: true }));
+        let stored = self.endings.get(key).await?;
+        let life = possible(entry, timeout_at(deadline, Life::of(self.log, &entry.log)).await)?;
+        if let Some(Versioned { value, revision }) = stored {
+            let mut ending = value.again(info.clone());
+            let of_this_log = life.map(|life| (ending.pieces_of(&life), life));
+            let mut is_whole = true;
+            if let Some((pieces, life)) = of_this_log
+                && self.lacks_any(key, pieces).await?
+            {
+                let told = self.told(entry, deadline).await?;
+                is_whole = told.is_some();
+                ending.begin_anew(told.unwrap_or_default(), &life);
+            }
+            return Ok(Some(Begun { ending, revision, is_new: false, is_whole }));
         }
         // What is put aside is behind what was told.
-        let life = possible(entry, timeout_at(deadline, Life::of(self.log, &entry.log)).await)?;
+        let told = self.told(entry, deadline).await?;
+        let is_whole = life.is_some() && told.is_some();
+        let from = (told.unwrap_or_default(), life.unwrap_or_default());
+        let ending = Ending::new(info.clone(), &entry.created_at(), from);
+        let stored = self.endings.put(key, &ending, Expect::Absent).await?;
+        Ok(stored.map(|revision| Begun { ending, revision, is_new: true, is_whole }))
+    }
+
+    /// How far it was told. `None`: it cannot be known in time.
+    async fn told(&self, entry: &ConversationState, deadline: Instant) -> Result<Option<Seq>> {
         // The histories of others may be in the way.
         let known = while_unavailable(PAUSES, AGAIN, || self.cursors.known(entry));
         let known = possible(entry, timeout_at(deadline, known).await)?;
-        let is_whole = life.is_some() && known.is_some();
-        let at = known.map_or(Seq::ZERO, |known| known.cursor.at);
-        let ending = Ending::new(info.clone(), &entry.created_at(), (at, life.unwrap_or_default()));
-        let stored = self.endings.put(key, &ending, Expect::Absent).await?;
-        Ok(stored.map(|revision| Begun { ending, revision, is_new: true, is_whole }))
+        Ok(known.map(|known| known.cursor.at))
+    }
+
+    /// Whether a piece is not there though it was not told: the record that names it was stored late, when whoever had written both had
+    /// removed it.
+    async fn lacks_any(&self, key: &str, pieces: Vec<String>) -> Result<bool> {
+        let looks = pieces.into_iter().map(async |name| self.endings.piece(key, &name).await);
+        let mut found = stream::iter(looks).buffer_unordered(AT_ONCE);
+        while let Some(piece) = found.try_next().await? {
+            if piece.is_none() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Has the record name the run.

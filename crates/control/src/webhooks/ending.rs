@@ -92,6 +92,20 @@ impl Ending {
         self.runs.iter().flat_map(Run::names)
     }
 
+    /// Those that are of a log with this life. While that is there none of them is told.
+    pub fn pieces_of(&self, life: &Life) -> Vec<String> {
+        self.runs.iter().filter(|run| run.life == *life).flat_map(Run::names).collect()
+    }
+
+    /// Has none of them, and nothing of that log behind `at`.
+    pub fn begin_anew(&mut self, at: Seq, life: &Life) {
+        self.runs.retain(|run| run.life != *life);
+        (self.at, self.life) = (at, life.clone());
+        if self.runs.is_empty() {
+            (self.events, self.bytes) = (0, 0);
+        }
+    }
+
     /// The pieces that a log with this life and this tail has not; `None` where it is the one that they are of.
     pub fn lost(&self, life: &Life, tail: Seq) -> Option<Vec<String>> {
         let is_gone = self.is_gone(life, tail);

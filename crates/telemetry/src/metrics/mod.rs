@@ -148,6 +148,13 @@ mod tests {
         ] {
             assert!(text.lines().any(|shown| shown == line), "{line}\n{text}");
         }
+        let operations = include_str!("../../../../deploy/OPERATIONS.md");
+        for metric in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()) {
+            assert!(
+                operations.contains(&format!("| `{metric}")) || operations.contains(&format!("`, `{metric}")),
+                "{metric} is in no document"
+            );
+        }
         drop((socket, waiting));
         assert!(metrics.text().contains("\nmanyhands_sockets 0\n"));
     }

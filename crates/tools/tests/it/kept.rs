@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use manyhands_tools::{put_back, remove_set_aside, set_aside};
+use manyhands_tools::{put_all_back, put_back, remove_set_aside, set_aside};
 use testing::passes_unprivileged;
 use uuid::Uuid;
 
@@ -60,6 +60,23 @@ fn what_was_set_aside_for_a_deletion_that_is_given_up_is_there_again_and_nothing
     keep(&folder, "later");
     put_back(&folder, given_up).unwrap();
     assert_eq!(names(&folder.join("edits")), ["later"]);
+}
+
+#[test]
+fn of_all_that_deletions_have_set_aside_the_latest_is_there_again() {
+    let root = tempfile::tempdir().unwrap();
+    let folder = root.path().join("own");
+    put_all_back(&folder).unwrap();
+    for text in ["earlier", "later"] {
+        keep(&folder, text);
+        set_aside(&folder, Uuid::new_v4(), || true).unwrap();
+    }
+    fs::create_dir(folder.join("edits")).unwrap();
+    put_all_back(&folder).unwrap();
+    assert_eq!(names(&folder), ["TASKS.json", "edits", "observations"]);
+    assert_eq!(fs::read_to_string(folder.join("TASKS.json")).unwrap(), "later");
+    assert_eq!(names(&folder.join("observations")), ["later"]);
+    assert_eq!(names(&folder.join("edits")), [""; 0], "what was made meanwhile stays");
 }
 
 #[test]

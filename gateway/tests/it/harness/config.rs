@@ -76,6 +76,7 @@ pub fn config() -> Config {
         github_url: control::GITHUB.into(),
         openai: control::OpenAi { login_url: NOBODY.into(), models_url: NOBODY.into() },
         webhooks: Vec::new(),
+        copies_left_after: control::conversations::COPIES_LEFT_AFTER,
         drain: gateway.limits.drain,
         metrics: gateway.metrics.work.clone(),
         calls: gateway.metrics.calls.clone(),

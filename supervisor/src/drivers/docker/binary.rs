@@ -132,7 +132,7 @@ impl WorkerBinary {
         let body = ContainerCreateBody {
             image: Some(image.to_owned()),
             entrypoint: Some(vec!["true".to_owned()]),
-            labels: Some(self.labels.clone()),
+            labels: Some(labels::of_container(self.labels.clone())),
             network_disabled: Some(true),
             host_config: Some(HostConfig { mounts: Some(vec![mount]), ..HostConfig::default() }),
             ..ContainerCreateBody::default()

@@ -5,16 +5,16 @@ use std::time::Duration;
 use bollard::models::SystemInfo;
 use bollard::query_parameters::WaitContainerOptions;
 use futures_util::StreamExt;
-use ports::Result;
+use ports::{Error, Kv, Result};
 use tokio::time::timeout;
 use types::placement::told_to_clients;
 use types::{Epoch, SandboxId};
 
 use super::{Containers, error, labels};
-use crate::{Driver, Instance, Launch, StartError};
+use crate::{Driver, Instance, Launch, StartError, records};
 
 /// For one that is tried.
-const TRYING: Duration = Duration::from_secs(30);
+pub const TRYING: Duration = Duration::from_secs(30);
 
 /// What an engine says of itself.
 pub struct Engine {
@@ -46,9 +46,23 @@ impl Containers {
         }
     }
 
-    /// Whether no sandbox has files here, though there is a volume for them: it may be the wrong one.
-    pub async fn has_no_files(&self) -> bool {
-        self.files.are_none().await
+    /// To be asked before sandboxes are started here: in the wrong volume each would go on in an empty folder, and the next start
+    /// would find these.
+    ///
+    /// # Errors
+    /// `Internal` where sandboxes have run and the one volume for their files has none, with a sentence for the operator; those of the
+    /// store.
+    pub async fn refuse_lost_files(&self, kv: &dyn Kv) -> Result<()> {
+        let Some(files) = &self.config.files else { return Ok(()) };
+        if !self.files.are_none().await || !records::have_run(kv).await? {
+            return Ok(());
+        }
+        Err(Error::Internal(format!(
+            "sandboxes have run, and the volume {:?} has no file of any: OH_SANDBOX_VOLUME names the wrong one (in compose it follows \
+             from the project's name), or their files are lost. If they are, and new ones shall be begun, make a file `.lost` in that \
+             volume (deploy/OPERATIONS.md, \"To upgrade\")",
+            files.name
+        )))
     }
 
     /// Starts a container as a sandbox's is started, in which the worker only tries what it will need; nothing of it stays,
@@ -57,7 +71,7 @@ impl Containers {
     /// # Errors
     /// What the engine or the worker says.
     pub async fn try_out(&self) -> std::result::Result<(), StartError> {
-        let before = self.remove_trials().await;
+        let before = self.remove_left_trials().await;
         before.map_err(|error| StartError::Unavailable(error.to_string()))?;
         let instance = Instance { sandbox: SandboxId::random(), epoch: Epoch(0) };
         let launch = Launch { instance, credentials: None };
@@ -71,18 +85,18 @@ impl Containers {
     async fn tried(&self, launch: &Launch) -> std::result::Result<(), StartError> {
         let (line, mut body) = self.prepare(launch).await?;
         // No sandbox's: a supervisor that works here does not see it.
-        body.labels = Some(labels::of_trial(&self.config, &launch.instance.sandbox));
+        body.labels = Some(labels::of_container(labels::of_trial(&self.config, &launch.instance.sandbox)));
         body.entrypoint.get_or_insert_default().push("--try".to_owned());
         let name = launch.instance.name(&self.config.cluster);
         self.create(&name, body).await?;
         self.run(&name, &line).await?;
         let mut ending = self.docker.wait_container(&name, None::<WaitContainerOptions>);
         // Whatever is heard: how it has ended is looked at.
-        let _ = timeout(TRYING, ending.next()).await;
+        let _ = timeout(self.config.trying, ending.next()).await;
         let found = self.docker.inspect_container(&name, None).await;
         let state = found.map_err(|error| error::start(error, ""))?.state.unwrap_or_default();
         if state.running.unwrap_or_default() {
-            return Err(StartError::Failed(format!("it has not ended within {TRYING:?}")));
+            return Err(StartError::Failed(format!("it has not ended within {:?}", self.config.trying)));
         }
         if state.exit_code == Some(0) {
             return Ok(());

@@ -53,7 +53,7 @@ impl Default for Limits {
 pub fn body(config: &Config, launch: &Launch, files: Mount, program: &str) -> ContainerCreateBody {
     ContainerCreateBody {
         image: Some(config.image.clone()),
-        labels: Some(labels::of_instance(config, &launch.instance)),
+        labels: Some(labels::of_container(labels::of_instance(config, &launch.instance))),
         hostname: Some(launch.instance.sandbox.to_string()),
         // Whatever the image says: the worker becomes another user for each command.
         user: Some("0:0".to_owned()),

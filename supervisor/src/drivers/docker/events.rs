@@ -55,23 +55,26 @@ impl Events {
         if self.ending.is_some() {
             return self.until_ended().await;
         }
-        if self.stream.is_none() {
-            tokio::time::sleep_until(self.not_before).await;
-            self.stream = Some(self.connect());
+        loop {
+            if self.stream.is_none() {
+                tokio::time::sleep_until(self.not_before).await;
+                self.stream = Some(self.connect());
+            }
+            let stream = self.stream.as_mut()?;
+            let Some(Ok(event)) = stream.next().await else {
+                (self.stream, self.not_before) = (None, Instant::now() + self.pauses.pause());
+                return None;
+            };
+            self.pauses.reset();
+            let at = event.time_nano.and_then(|at| u128::try_from(at).ok());
+            self.heard_until = at.unwrap_or(self.heard_until);
+            let (id, labels) = event.actor.and_then(|actor| Some((actor.id?, actor.attributes?)))?;
+            // Without a name it is no sandbox's.
+            if let Some(sandbox) = labels::said(&labels, labels::SANDBOX_LABEL) {
+                self.ending = Some((id, SandboxId::parse(sandbox)));
+                return self.until_ended().await;
+            }
         }
-        let stream = self.stream.as_mut()?;
-        let Some(Ok(event)) = stream.next().await else {
-            (self.stream, self.not_before) = (None, Instant::now() + self.pauses.pause());
-            return None;
-        };
-        self.pauses.reset();
-        self.heard_until = event.time_nano.and_then(|at| u128::try_from(at).ok()).unwrap_or(self.heard_until);
-        self.ending = event.actor.and_then(|actor| {
-            let sandbox =
-                actor.attributes.as_ref()?.get(labels::SANDBOX_LABEL).and_then(|id| SandboxId::parse(id));
-            Some((actor.id?, sandbox))
-        });
-        self.until_ended().await
     }
 
     /// The engine tells of an end before it lists it. An inspection waits for it to be done with the container.

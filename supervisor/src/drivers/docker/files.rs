@@ -42,8 +42,13 @@ impl Files {
     pub async fn find(docker: &Docker, config: &Config) -> Result<Self> {
         let Some(SharedVolume { name, path }) = &config.files else { return Ok(Self::Volumes) };
         let volume = docker.inspect_volume(name).await.map_err(error::port)?;
-        if let Some(own) = &config.mark {
-            labels::check_mark(config, &mark_of(path, own).await?)?;
+        let mark = match &config.mark {
+            Some(own) if config.claims => Some(mark_of(path, own).await?),
+            Some(_) => read_mark(&path.join(MARK)).await.map_err(|error| unreadable(path, &error))?,
+            None => None,
+        };
+        if let Some(mark) = mark.filter(|mark| !mark.is_empty()) {
+            labels::check_mark(config, &mark)?;
         }
         Ok(Self::Folders { path: path.clone(), source: volume.mountpoint })
     }
@@ -127,7 +132,11 @@ async fn mark_of(folders: &Path, own: &str) -> Result<String> {
             _ => Ok(read_mark(&path).await?.unwrap_or_else(|| own.to_owned())),
         }
     };
-    marking.await.map_err(|error: io::Error| Error::Unavailable(format!("{}: {error}", path.display())))
+    marking.await.map_err(|error: io::Error| unreadable(folders, &error))
+}
+
+fn unreadable(folders: &Path, error: &io::Error) -> Error {
+    Error::Unavailable(format!("{}: {error}", folders.join(MARK).display()))
 }
 
 /// Gives the draft the mark's name if nothing has it. Some file systems know no second name: there it is written under its own.

@@ -3,11 +3,15 @@
 //! All of a cluster has its name. Two clusters that have one name on one engine would take each other's sandboxes for
 //! their own: each also has a mark, by which it knows what is the other's, and touches nothing then. What is no sandbox's
 //! has none: it holds nothing that could be lost.
+//!
+//! What an image is labelled as its containers are, too, and an image may be made of a sandbox. So what is ours has each label
+//! of ours, an empty one where it is not meant, and an instance also has the name that follows from them.
 
 use std::collections::HashMap;
 
+use bollard::models::ContainerSummary;
 use ports::{Error, Result};
-use types::SandboxId;
+use types::{Epoch, SandboxId};
 
 use super::Config;
 use crate::Instance;
@@ -26,11 +30,33 @@ pub const TRIAL_LABEL: &str = "io.manyhands.trial";
 
 pub type Labels = HashMap<String, String>;
 
+const ALL: [&str; 7] =
+    [CLUSTER_LABEL, MARK_LABEL, SANDBOX_LABEL, EPOCH_LABEL, NODE_LABEL, PROGRAM_LABEL, TRIAL_LABEL];
+
 /// Of what keeps a sandbox's files.
 pub fn of_sandbox(config: &Config, sandbox: &SandboxId) -> Labels {
     let mut labels = of_cluster(config, SANDBOX_LABEL, sandbox.as_str());
     labels.extend(config.mark.clone().map(|mark| (MARK_LABEL.to_owned(), mark)));
     labels
+}
+
+/// The same on a container, whatever its image is labelled.
+pub fn of_container(labels: Labels) -> Labels {
+    ALL.map(|label| (label.to_owned(), String::new())).into_iter().chain(labels).collect()
+}
+
+/// What is said by one of them.
+pub fn said<'a>(labels: &'a Labels, label: &str) -> Option<&'a str> {
+    labels.get(label).map(String::as_str).filter(|value| !value.is_empty())
+}
+
+/// Whose container it is, if it is a worker's.
+pub fn instance(config: &Config, container: &ContainerSummary) -> Option<Instance> {
+    let labels = container.labels.as_ref()?;
+    let sandbox = SandboxId::parse(said(labels, SANDBOX_LABEL)?)?;
+    let instance = Instance { sandbox, epoch: Epoch(said(labels, EPOCH_LABEL)?.parse().ok()?) };
+    let own = format!("/{}", instance.name(&config.cluster));
+    container.names.iter().flatten().any(|name| *name == own).then_some(instance)
 }
 
 /// Of what holds the worker's program.
@@ -66,8 +92,8 @@ pub fn filter(config: &Config) -> String {
 /// # Errors
 /// `Unavailable`, with a sentence for the operator.
 pub fn check(config: &Config, labels: Option<&Labels>) -> Result<()> {
-    let labels = labels.filter(|labels| labels.contains_key(SANDBOX_LABEL));
-    match labels.and_then(|labels| labels.get(MARK_LABEL)) {
+    let labels = labels.filter(|labels| said(labels, SANDBOX_LABEL).is_some());
+    match labels.and_then(|labels| said(labels, MARK_LABEL)) {
         Some(mark) => check_mark(config, mark),
         None => Ok(()),
     }

@@ -29,7 +29,7 @@ use futures_util::{StreamExt, future};
 use ports::{Error, Result};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::Mutex;
-use types::{Epoch, SandboxId};
+use types::SandboxId;
 
 use super::inside::Paths;
 use super::{LOG_LINES, WorkerSettings, tail};
@@ -38,7 +38,7 @@ use binary::WorkerBinary;
 use events::Events;
 use files::Files;
 
-pub use check::Engine;
+pub use check::{Engine, TRYING};
 pub use container::Limits;
 pub use files::SharedVolume;
 pub use labels::{CLUSTER_LABEL, EPOCH_LABEL, MARK_LABEL, NODE_LABEL, SANDBOX_LABEL};
@@ -53,6 +53,10 @@ pub struct Config {
     pub cluster: String,
     /// By which it knows what is another cluster's of that name; `None`: it takes all of that name for its own.
     pub mark: Option<String>,
+    /// Whether a volume for files that is nobody's is its own from now on.
+    pub claims: bool,
+    /// What a container that is only tried may take.
+    pub trying: Duration,
     /// Which machine this is; a label, for people.
     pub node: String,
     /// Of sandboxes that ask for none.
@@ -79,6 +83,8 @@ impl Config {
             host: "unix:///var/run/docker.sock".to_owned(),
             cluster,
             mark: None,
+            claims: false,
+            trying: TRYING,
             node: "local".to_owned(),
             image,
             network,
@@ -152,7 +158,8 @@ impl Containers {
     async fn listed(&self, filters: &HashMap<&'static str, Vec<String>>) -> Result<Vec<ContainerSummary>> {
         let options = ListContainersOptionsBuilder::default().all(true).filters(filters).build();
         let found = self.docker.list_containers(Some(options)).await.map_err(error::port)?;
-        found.iter().try_for_each(|found| labels::check(&self.config, found.labels.as_ref()))?;
+        let workers = found.iter().filter(|found| labels::instance(&self.config, found).is_some());
+        workers.into_iter().try_for_each(|found| labels::check(&self.config, found.labels.as_ref()))?;
         Ok(found)
     }
 
@@ -221,10 +228,7 @@ impl Containers {
     }
 
     async fn found(&self, summary: ContainerSummary) -> Option<Found> {
-        let labels = summary.labels?;
-        let sandbox = SandboxId::parse(labels.get(SANDBOX_LABEL)?)?;
-        let epoch = Epoch(labels.get(EPOCH_LABEL)?.parse().ok()?);
-        let instance = Instance { sandbox, epoch };
+        let instance = labels::instance(&self.config, &summary)?;
         let state = match summary.state {
             Some(ContainerSummaryStateEnum::EXITED | ContainerSummaryStateEnum::DEAD) => {
                 self.end_of(&instance).await

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -234,6 +234,48 @@ async fn a_record_that_is_stored_late_names_no_events_that_have_gone_by_then() {
     let (world, entry, metrics) = three().await;
     let (kv, records, under_way) = (world.ports.kv.clone(), AtomicUsize::new(0), Mutex::default());
     webhooks(&world, Arc::new(Late { kv, records, under_way }), &metrics).put_aside(&entry).await.unwrap();
+    assert!(!gave_up(&metrics));
+    assert_eq!(world.told_at_the_end(&entry).await, ["e0", "e1", "e2"]);
+    assert_eq!(world.kept().await, 4);
+}
+
+/// A store that is away from the record on that names the pieces until somebody says that it is back, and stores that one then.
+struct Away {
+    kv: Arc<dyn Kv>,
+    records: AtomicUsize,
+    is_back: AtomicBool,
+    under_way: Mutex<Option<(String, Bytes, Expect)>>,
+}
+
+#[async_trait]
+impl KvDouble for Away {
+    fn inner(&self) -> ports::Result<&dyn Kv> {
+        Ok(&*self.kv)
+    }
+
+    async fn put(&self, bucket: &str, key: &str, value: Bytes, expect: Expect) -> ports::Result<u64> {
+        let is_record = bucket == WEBHOOK_ENDS && key.split('.').count() == 3;
+        let is_away = is_record && !self.is_back.load(Ordering::SeqCst);
+        match is_away.then(|| self.records.fetch_add(1, Ordering::SeqCst)) {
+            Some(1) => *self.under_way.lock() = Some((key.to_owned(), value, expect)),
+            None | Some(0) => return self.kv.put(bucket, key, value, expect).await,
+            Some(_) => {}
+        }
+        Err(Error::Unavailable("no answer".to_owned()))
+    }
+}
+
+#[tokio::test]
+async fn a_record_that_is_stored_after_its_deletion_has_failed_loses_no_event_of_the_next() {
+    let (world, entry, metrics) = three().await;
+    let (kv, records, under_way) = (world.ports.kv.clone(), AtomicUsize::new(0), Mutex::default());
+    let store = Arc::new(Away { kv, records, is_back: AtomicBool::new(false), under_way });
+    let webhooks = webhooks(&world, store.clone(), &metrics);
+    webhooks.put_aside(&entry).await.unwrap_err();
+    let (key, value, expect) = store.under_way.lock().take().unwrap();
+    store.is_back.store(true, Ordering::SeqCst);
+    store.kv.put(WEBHOOK_ENDS, &key, value, expect).await.unwrap();
+    webhooks.put_aside(&entry).await.unwrap();
     assert!(!gave_up(&metrics));
     assert_eq!(world.told_at_the_end(&entry).await, ["e0", "e1", "e2"]);
     assert_eq!(world.kept().await, 4);

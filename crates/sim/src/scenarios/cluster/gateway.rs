@@ -182,6 +182,7 @@ fn of_control(folder: PathBuf, policy: Policy, metrics: &Metrics) -> control::Co
         github_url: NOBODY.into(),
         openai: OpenAi { login_url: NOBODY.into(), models_url: NOBODY.into() },
         webhooks: Vec::new(),
+        copies_left_after: control::conversations::COPIES_LEFT_AFTER,
         drain: Duration::from_secs(5),
         metrics: metrics.work.clone(),
         calls: metrics.calls.clone(),
