@@ -77,7 +77,13 @@ impl EventLog for NatsLog {
                 }
                 let (number, is_aside) = (message.number, message.body.is_some());
                 from = number + 1;
-                let entries = self.unfinished.open(&*self.archive, log, message).await?;
+                let entries = match self.unfinished.open(&*self.archive, log, message).await {
+                    // It has gone since, and its body with it. What has gone does not come back.
+                    Err(Error::Internal(_)) if !self.has(log, number).await? => {
+                        return self.read(log, after, limit).await;
+                    }
+                    entries => entries?,
+                };
                 let room = limit - page.len();
                 let wanted = entries.iter().filter(|entry| entry.seq > after).take(room).cloned();
                 page.extend(wanted.inspect(|entry| bytes += entry.payload.len()));
@@ -118,6 +124,11 @@ impl NatsLog {
         Self { archive, most, unfinished: Unfinished::default() }
     }
 
+    async fn has(&self, log: &LogId, number: u64) -> Result<bool> {
+        let found = self.archive.messages(log, number, 1).await?;
+        Ok(found.first().is_some_and(|message| message.number == number))
+    }
+
     /// Stores `records` as one message after message `last`, and answers its number.
     async fn store(&self, log: &LogId, last: u64, records: &[Bytes]) -> Result<u64> {
         let packed = message::pack(records)?;
@@ -153,6 +164,8 @@ mod tests {
         messages: Mutex<Vec<LogMessage>>,
         pieces: Mutex<BTreeMap<(Digest, u64), Bytes>>,
         fetched: AtomicUsize,
+        /// So many of the oldest messages go, with their bodies, before the next body is fetched.
+        going: AtomicUsize,
     }
 
     #[async_trait]
@@ -191,6 +204,10 @@ mod tests {
 
         async fn piece(&self, _: &LogId, digest: &Digest, index: u64) -> Result<Option<Bytes>> {
             self.fetched.fetch_add(1, Ordering::SeqCst);
+            for gone in self.messages.lock().unwrap().drain(..self.going.swap(0, Ordering::SeqCst)) {
+                let digest = gone.body.map(|body| body.digest);
+                self.pieces.lock().unwrap().retain(|(other, _), _| Some(other) != digest.as_ref());
+            }
             Ok(self.pieces.lock().unwrap().get(&(digest.clone(), index)).cloned())
         }
 
@@ -222,5 +239,22 @@ mod tests {
             2 * pieces,
             "nothing is kept that was read to its end"
         );
+    }
+
+    #[tokio::test]
+    async fn what_goes_with_its_body_while_it_is_read_is_passed_over() {
+        let memory = Arc::new(Memory::default());
+        let log = NatsLog::new(memory.clone(), 1 << 20);
+        let id = LogId::bash(&SandboxId::shared(), BashScope::Sandbox);
+        let mut tail = Seq::ZERO;
+        for n in 0..3_u8 {
+            tail = log.append(&id, tail, vec![vec![n; 600 << 10].into()]).await.unwrap().tail();
+        }
+        memory.going.store(2, Ordering::SeqCst);
+        let page = log.read(&id, Seq::ZERO, 1).await.unwrap();
+        assert_eq!(page.iter().map(|record| record.payload[0]).collect::<Vec<_>>(), [2]);
+        memory.pieces.lock().unwrap().clear();
+        let damaged = log.read(&id, Seq::ZERO, 1).await;
+        assert!(matches!(damaged, Err(Error::Internal(_))), "one that is there is missed: {damaged:?}");
     }
 }

@@ -29,7 +29,9 @@ impl Progress {
         let bar: String = (0..WIDTH).map(|place| if place < done { '#' } else { '.' }).collect();
         let rate = self.rate(run);
         // Whoever does not see it misses nothing.
-        let text = format!("[{bar}] {run} of {}, {rate:.1} a second, {failures} failed", self.all);
+        let left = duration(self.all.saturating_sub(run), rate);
+        let text =
+            format!("[{bar}] {run} of {}, {rate:.1} a second, {left} left, {failures} failed", self.all);
         let _ = match self.is_terminal {
             true => write!(stderr(), "\r{text} "),
             false => writeln!(stderr(), "{text}"),
@@ -50,4 +52,15 @@ impl Progress {
     fn rate(&self, run: u64) -> f64 {
         run as f64 / self.begun.elapsed().as_secs_f64().max(0.001)
     }
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "it is only shown"
+)]
+fn duration(worlds: u64, rate: f64) -> String {
+    let minutes = (worlds as f64 / rate.max(0.001) / 60.0).ceil() as u64;
+    if minutes < 120 { format!("{minutes} min") } else { format!("{} h", minutes.div_ceil(60)) }
 }

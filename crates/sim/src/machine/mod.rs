@@ -72,6 +72,7 @@ pub fn runtime() -> std::io::Result<Runtime> {
         .max_blocking_threads(1)
         .thread_keep_alive(Duration::ZERO)
         .on_thread_start(threads::wait_for_turn)
+        .on_thread_stop(threads::leave)
         .build()
 }
 

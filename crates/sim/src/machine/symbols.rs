@@ -4,11 +4,17 @@
 //! As long as the machine is not taken over they hand everything on to the kernel.
 #![expect(unsafe_code, reason = "functions of the C library take pointers")]
 
-use std::ffi::{c_int, c_long, c_uint, c_void};
+use std::ffi::{CStr, c_char, c_int, c_long, c_uint, c_void};
+use std::ptr::null_mut;
+use std::sync::LazyLock;
 
-use libc::{clockid_t, epoll_event, size_t, ssize_t, timespec};
+use libc::{DIR, clockid_t, epoll_event, pthread_attr_t, pthread_t, size_t, ssize_t, timespec};
 
-use super::{chance, is_of_world, is_taken_over, monotonic, sleep, wall};
+use super::{chance, is_of_world, is_taken_over, monotonic, sleep, threads, wall};
+
+type ThreadMain = extern "C" fn(*mut c_void) -> *mut c_void;
+type CreateThread =
+    unsafe extern "C" fn(*mut pthread_t, *const pthread_attr_t, ThreadMain, *mut c_void) -> c_int;
 
 #[unsafe(no_mangle)]
 extern "C" fn clock_gettime(clock: clockid_t, time: *mut timespec) -> c_int {
@@ -65,11 +71,49 @@ extern "C" fn epoll_wait(files: c_int, events: *mut epoll_event, most: c_int, ti
         0 => {}
         found => return found,
     }
-    if super::threads::give_a_turn() {
+    if threads::give_a_turn() {
         return wait(0);
     }
     sleep::fall_asleep(timeout);
     0
+}
+
+/// The processes of this machine are none of the world's.
+#[unsafe(no_mangle)]
+extern "C" fn opendir(name: *const c_char) -> *mut DIR {
+    // SAFETY: whoever calls this names a folder by a string.
+    if is_taken_over() && unsafe { CStr::from_ptr(name) } == c"/proc" {
+        // SAFETY: it is this thread's.
+        unsafe { *libc::__errno_location() = libc::ENOENT };
+        return null_mut();
+    }
+    // SAFETY: the kernel checks what it is given, and what it has opened is ours to give on.
+    unsafe {
+        let folder = libc::open(name, libc::O_RDONLY | libc::O_DIRECTORY | libc::O_CLOEXEC);
+        if folder < 0 { null_mut() } else { libc::fdopendir(folder) }
+    }
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn pthread_create(
+    thread: *mut pthread_t,
+    attributes: *const pthread_attr_t,
+    main: ThreadMain,
+    argument: *mut c_void,
+) -> c_int {
+    static CREATE: LazyLock<Option<CreateThread>> = LazyLock::new(|| {
+        // SAFETY: the C library has a function of that name and type, or none.
+        unsafe {
+            let create = libc::dlsym(libc::RTLD_NEXT, c"pthread_create".as_ptr());
+            std::mem::transmute::<*mut c_void, Option<CreateThread>>(create)
+        }
+    });
+    threads::note_new();
+    match *CREATE {
+        // SAFETY: it is what the caller has asked for.
+        Some(create) => unsafe { create(thread, attributes, main, argument) },
+        None => libc::EAGAIN,
+    }
 }
 
 /// What the kernel has answered, the error being where the C library leaves it.
