@@ -104,9 +104,7 @@ impl<'a> History<'a> {
         newest.is_none_or(|(message, results)| {
             let first = match message.order.first() {
                 None => message.thinking_blocks.iter().find(|block| is_signed(block)),
-                Some(Part::Thinking(at)) => {
-                    message.thinking_blocks.get(*at).filter(|block| is_signed(block))
-                }
+                Some(Part::Thinking(at)) => message.thinking_blocks.get(*at).filter(|block| is_signed(block)),
                 Some(Part::Text(_) | Part::Call(_)) => None,
             };
             results.is_empty() || first.is_some()
