@@ -25,7 +25,7 @@ const MOST_PAUSED: u32 = 8;
 
 impl Agent {
     /// Only what comes in a row is counted.
-    pub(super) fn count_ending(&mut self, ending: Ending) {
+    pub(crate) fn count_ending(&mut self, ending: Ending) {
         let run = &mut self.run;
         match ending {
             Ending::Done => (run.cut, run.withheld, run.paused) = (0, 0, 0),
@@ -36,7 +36,7 @@ impl Agent {
     }
 
     /// `hint`: what else the model is told.
-    pub(super) fn go_on_from_cut(&mut self, draft: &mut Draft<'_>, hint: Option<&str>) {
+    pub(crate) fn go_on_from_cut(&mut self, draft: &mut Draft<'_>, hint: Option<&str>) {
         self.run.cut += 1;
         if self.run.cut >= MOST_CUT {
             return self.fail(draft, "LLMOutputLimitError", CUT_OFF);
@@ -45,7 +45,7 @@ impl Agent {
         self.step_done(draft);
     }
 
-    pub(super) fn ask_to_rephrase(&mut self, draft: &mut Draft<'_>) {
+    pub(crate) fn ask_to_rephrase(&mut self, draft: &mut Draft<'_>) {
         if !self.rephrases(draft) {
             self.fail(draft, "LLMContentPolicyViolationError", WITHHELD);
         }
@@ -62,7 +62,7 @@ impl Agent {
         true
     }
 
-    pub(super) fn go_on_from_pause(&mut self, draft: &mut Draft<'_>) {
+    pub(crate) fn go_on_from_pause(&mut self, draft: &mut Draft<'_>) {
         self.run.paused += 1;
         if self.run.paused > MOST_PAUSED {
             return self.fail(draft, "LLMNoResponseError", PUT_OFF);

@@ -1,9 +1,5 @@
 //! The model's answer: text, tool calls, or nothing at all. What was cut off, withheld or put off is none that ends a task.
 
-mod calls;
-mod ending;
-mod text;
-
 use serde_json::Value;
 use types::content::{Content, Message, Part};
 use types::log::Control;
@@ -87,7 +83,7 @@ impl Agent {
     }
 
     /// Notes in which order the parts of an answer came, where its events, the first of which this is, do not say it.
-    fn note_order(&mut self, draft: &mut Draft<'_>, event: EventId, order: Vec<Part>) {
+    pub(crate) fn note_order(&mut self, draft: &mut Draft<'_>, event: EventId, order: Vec<Part>) {
         if order == self.past.view.newest_parts() {
             return;
         }
@@ -104,14 +100,14 @@ impl Agent {
 }
 
 /// As the log may have it.
-struct Answer {
+pub struct Answer {
     /// Of the first event made of it.
-    item_id: EventId,
-    response_id: String,
-    message: Message,
+    pub item_id: EventId,
+    pub response_id: String,
+    pub message: Message,
     /// Thoughts that no event may have.
-    signed: Option<Signed>,
-    ending: Ending,
+    pub signed: Option<Signed>,
+    pub ending: Ending,
 }
 
 /// A finished call as the log keeps it.

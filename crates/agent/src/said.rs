@@ -5,8 +5,8 @@ use types::content::Content;
 use types::event::{MessageBody, Source};
 use types::model::Ending;
 
-use super::Answer;
 use crate::agent::Agent;
+use crate::answer::Answer;
 use crate::journal::Draft;
 use crate::view::is_blank;
 
@@ -22,7 +22,7 @@ take a smaller step: call a tool, or answer the user in text.";
 const REST_WITHHELD: &str = "[The provider withheld the rest.]";
 
 impl Agent {
-    pub(super) fn take_text(&mut self, draft: &mut Draft<'_>, answer: Answer) {
+    pub(crate) fn take_text(&mut self, draft: &mut Draft<'_>, answer: Answer) {
         let Answer { item_id, response_id, mut message, ending, .. } = answer;
         let blank = is_blank(&message);
         if ending == Ending::Withheld {

@@ -9,8 +9,8 @@ use types::event::{Action, AgentError, Classification, Risk, Source};
 use types::model::Ending;
 use types::tool::ToolAction;
 
-use super::Answer;
 use crate::agent::Agent;
+use crate::answer::Answer;
 use crate::bounds;
 use crate::confirm::Candidate;
 use crate::convert::{Converted, Converter, Valid};
@@ -26,7 +26,7 @@ const WITHHELD: &str =
     "The model provider withheld a part of the answer because of its content rules; this call was not run.";
 
 impl Agent {
-    pub(super) fn take_calls(&mut self, draft: &mut Draft<'_>, answer: Answer) {
+    pub(crate) fn take_calls(&mut self, draft: &mut Draft<'_>, answer: Answer) {
         let Answer { item_id, response_id, mut message, signed, ending } = answer;
         if message.order.is_empty() {
             message.content.retain(says_something);
