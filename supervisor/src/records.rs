@@ -3,9 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ports::{Bucket, Error, Expect, Kv, Result, Value, Versioned};
-use types::buckets::ALLOCATIONS;
-use types::placement::Allocation;
-use types::{Epoch, SandboxId};
+use types::SandboxId;
 
 pub struct Record<T> {
     pub value: T,
@@ -74,18 +72,6 @@ pub async fn get<T: Value>(
         let value = T::decode(&entry.value)?;
         Ok(Record { value, expect: Expect::Revision(entry.revision) })
     }))
-}
-
-/// Whether a sandbox has had a worker that was not given up at once: such a one has files.
-///
-/// # Errors
-/// As [`Bucket::list`].
-pub async fn have_run(kv: &dyn Kv) -> Result<bool> {
-    let allocations = Bucket::<Allocation>::new(kv, ALLOCATIONS).list().await?;
-    let has_run = |allocation: &Allocation| {
-        allocation.epoch > Epoch(0) && (allocation.failure.is_none() || !allocation.instance.is_empty())
-    };
-    Ok(allocations.into_values().flatten().any(|stored| has_run(&stored.value)))
 }
 
 async fn read<T: Value>(

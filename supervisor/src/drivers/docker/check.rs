@@ -5,13 +5,14 @@ use std::time::Duration;
 use bollard::models::SystemInfo;
 use bollard::query_parameters::WaitContainerOptions;
 use futures_util::StreamExt;
-use ports::{Error, Kv, Result};
+use ports::{Bucket, Error, Kv, Result};
 use tokio::time::timeout;
-use types::placement::told_to_clients;
+use types::buckets::ALLOCATIONS;
+use types::placement::{Allocation, told_to_clients};
 use types::{Epoch, SandboxId};
 
 use super::{Containers, error, labels};
-use crate::{Driver, Instance, Launch, StartError, records};
+use crate::{Driver, Instance, Launch, StartError};
 
 /// For one that is tried.
 pub const TRYING: Duration = Duration::from_secs(30);
@@ -54,7 +55,7 @@ impl Containers {
     /// store.
     pub async fn refuse_lost_files(&self, kv: &dyn Kv) -> Result<()> {
         let Some(files) = &self.config.files else { return Ok(()) };
-        if !self.files.are_none().await || !records::have_run(kv).await? {
+        if !self.files.are_none().await || !have_run(kv).await? {
             return Ok(());
         }
         Err(Error::Internal(format!(
@@ -106,6 +107,18 @@ impl Containers {
             told_to_clients(&log).or_else(|| log.lines().last()).unwrap_or("it has ended without a word");
         Err(StartError::Failed(said.to_owned()))
     }
+}
+
+/// Whether a sandbox has had a worker that was not given up at once: such a one has files.
+///
+/// # Errors
+/// As [`Bucket::list`].
+async fn have_run(kv: &dyn Kv) -> Result<bool> {
+    let allocations = Bucket::<Allocation>::new(kv, ALLOCATIONS).list().await?;
+    let has_run = |allocation: &Allocation| {
+        allocation.epoch > Epoch(0) && (allocation.failure.is_none() || !allocation.instance.is_empty())
+    };
+    Ok(allocations.into_values().flatten().any(|stored| has_run(&stored.value)))
 }
 
 impl From<SystemInfo> for Engine {
