@@ -34,6 +34,8 @@ pub enum Trouble {
     StoreIsAway { lasts: Duration },
     /// The store has no room for what logs grow by.
     StoreIsFull { lasts: Duration },
+    /// All gateways are gone at once, and none comes back before.
+    NobodyServes { lasts: Duration },
     /// It is gone, without a last word.
     IsKilled { whom: usize },
     /// It does nothing for a while, and does not know it.
@@ -52,6 +54,7 @@ impl Trouble {
             | Self::IsCutOff { lasts, .. }
             | Self::StoreIsAway { lasts }
             | Self::StoreIsFull { lasts }
+            | Self::NobodyServes { lasts }
             | Self::IsStopped { lasts, .. } => lasts,
             Self::IsLate { lasts, by, .. }
             | Self::IsSlow { lasts, by, .. }
@@ -80,6 +83,7 @@ pub enum Kind {
     IsBehind,
     StoreIsAway,
     StoreIsFull,
+    NobodyServes,
     IsKilled,
     IsStopped,
     ClockJumps,
@@ -112,6 +116,8 @@ impl Mix {
             Kind::IsBehind => Trouble::IsBehind { whom, lasts, by },
             Kind::StoreIsAway => Trouble::StoreIsAway { lasts },
             Kind::StoreIsFull => Trouble::StoreIsFull { lasts },
+            // Mostly longer than leases live.
+            Kind::NobodyServes => Trouble::NobodyServes { lasts: Duration::from_millis(rng.u64(..60_000)) },
             Kind::IsKilled => Trouble::IsKilled { whom },
             Kind::IsStopped => Trouble::IsStopped { whom, lasts },
             Kind::ClockJumps => Trouble::ClockJumps { whom, by_ms },

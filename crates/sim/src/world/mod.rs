@@ -56,6 +56,8 @@ struct State {
     costs: BTreeMap<NodeId, u64>,
     /// Until when something was wrong.
     troubled: Duration,
+    /// Until when no gateway may come back.
+    nobody_serves: Duration,
     /// Of all that has happened: two runs of a seed have the same.
     trace: u64,
 }
@@ -77,6 +79,7 @@ impl World {
             store: Store::default(),
             costs: BTreeMap::new(),
             troubled: Duration::ZERO,
+            nobody_serves: Duration::ZERO,
             rng,
             trace: 0xcbf2_9ce4_8422_2325,
         };
@@ -108,6 +111,13 @@ impl World {
     #[must_use]
     pub fn last_trouble(&self) -> Duration {
         self.lock().troubled
+    }
+
+    /// How long no gateway may come back yet.
+    #[must_use]
+    pub fn nobody_serves_for(&self) -> Duration {
+        let state = self.lock();
+        state.nobody_serves.saturating_sub(state.now)
     }
 
     /// Dice of this world, for what nothing else depends on.

@@ -96,8 +96,8 @@ impl World {
     #[must_use]
     pub fn are_innocent(&self, name: &str, since: Duration) -> bool {
         let state = self.lock();
-        let mut meant = state.nodes.iter().filter(|node| node.exit.is_none() && node.name.starts_with(name));
-        meant.all(|node| node.ailed <= since)
+        let is_well = |node: NodeId| state.nodes.get(node.0).is_none_or(|node| node.ailed <= since);
+        state.called(name).into_iter().all(is_well)
     }
 
     /// Faults of nodes leave it alone.
@@ -183,6 +183,13 @@ impl State {
 
     pub(super) fn may_run(&self, node: NodeId) -> bool {
         self.is_there(node) && self.nodes.get(node.0).is_some_and(|node| node.stopped_until.is_none())
+    }
+
+    /// Those who are there and are called so.
+    pub(super) fn called(&self, name: &str) -> Vec<NodeId> {
+        let is_meant = |node: &Node| node.exit.is_none() && node.name.starts_with(name);
+        let nodes = self.nodes.iter().enumerate();
+        nodes.filter(|(_, node)| is_meant(node)).map(|(id, _)| NodeId(id)).collect()
     }
 
     /// One of those whom a fault may befall.

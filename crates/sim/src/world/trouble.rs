@@ -27,6 +27,12 @@ impl World {
             Trouble::StoreIsFull { lasts } => {
                 state.network.store_is_full = state.network.store_is_full.max(until(lasts));
             }
+            Trouble::NobodyServes { lasts } => {
+                state.nobody_serves = state.nobody_serves.max(until(lasts));
+                let gateways = state.called("gateway");
+                drop(state);
+                gateways.into_iter().for_each(|gateway| self.kill(gateway));
+            }
             Trouble::LosesRequests { whom, .. }
             | Trouble::LosesAnswers { whom, .. }
             | Trouble::IsLate { whom, .. }
@@ -65,7 +71,9 @@ impl World {
                         drop(state);
                         self.stop(victim, lasts);
                     }
-                    Trouble::StoreIsAway { .. } | Trouble::StoreIsFull { .. } => {}
+                    Trouble::StoreIsAway { .. }
+                    | Trouble::StoreIsFull { .. }
+                    | Trouble::NobodyServes { .. } => {}
                 }
             }
         }

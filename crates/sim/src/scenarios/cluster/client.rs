@@ -14,18 +14,20 @@ use ports::{Change, Ports};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 use types::ConversationId;
-use types::buckets::SANDBOXES;
-use types::placement::{Want, Wanted};
+use types::buckets::{LEASES, SANDBOXES};
+use types::placement::{Lease, Want, Wanted};
 use uuid::Uuid;
 
 use super::api::{Answer, Call, Caller, PATIENCE};
 use super::memory::{Memory, Past};
-use crate::world::Here;
+use super::{IDLE_LIMITS, MIX, RECOVERY};
+use crate::world::{Here, World};
 
 pub use ends::said;
 
 /// One that has a conversation.
 struct Client {
+    world: World,
     ports: Ports,
     caller: Caller,
     memory: Arc<Mutex<Memory>>,
@@ -34,8 +36,8 @@ struct Client {
     folder: String,
     /// Calls with a key that were answered, to be made once more.
     made: Vec<(Call, Answer)>,
-    /// It was asked to run after all else.
-    is_to_run: bool,
+    /// It was asked to run then, and nothing else after that.
+    is_to_run: Option<Duration>,
     commands: commands::Commands,
 }
 
@@ -56,6 +58,7 @@ impl Client {
         let tenant = memory.lock().tenant.clone();
         let mark = format!("{tenant}.{}.1", Uuid::new_v4().simple());
         let mut client = Self {
+            world: here.world.clone(),
             ports: here.ports.clone(),
             caller: Caller::of(&tenant),
             memory: memory.clone(),
@@ -63,7 +66,7 @@ impl Client {
             mark: mark.clone(),
             folder,
             made: Vec::new(),
-            is_to_run: false,
+            is_to_run: None,
             commands: commands::Commands::default(),
         };
         let names_it = fastrand::bool();
@@ -76,7 +79,7 @@ impl Client {
         }
         let mut past = Past::new(client.id, mark);
         // It is stored before all that is said later.
-        client.is_to_run = text.is_some();
+        client.is_to_run = client.now_if(text.is_some());
         past.stored.extend(text);
         memory.lock().past.push(past);
         client.keep(call, answer);
@@ -107,18 +110,25 @@ impl Client {
     }
 
     async fn command_it(&mut self, what: &str) {
-        self.is_to_run = false;
+        self.is_to_run = None;
         let call = self.caller.post(self.path(&format!("/{what}")), Value::Null);
         let (answer, _) = self.insist(&call).await;
         self.is_done(&call, &answer);
     }
 
-    /// Until a sandbox is about to be paused, any, or for as long as that may take: the worst moment to come.
+    /// Until a sandbox is paused, or its worker says that it has had nothing to do for as long as that takes; any, or for as long
+    /// as that may take: the worst moments to come.
     async fn wait_for_a_pause(&self) {
-        let Ok(mut changes) = self.ports.kv.watch(SANDBOXES).await else { return };
+        let bucket = [SANDBOXES, LEASES][fastrand::usize(..2)];
+        let idle = IDLE_LIMITS[fastrand::usize(..IDLE_LIMITS.len())].as_secs();
+        let Ok(mut changes) = self.ports.kv.watch(bucket).await else { return };
+        let is_due = |value: &[u8]| match bucket {
+            SANDBOXES => serde_json::from_slice(value)
+                .is_ok_and(|wanted: Wanted| wanted.want == Want::Paused && wanted.quiet_after.is_some()),
+            _ => serde_json::from_slice(value).is_ok_and(|lease: Lease| lease.idle_seconds >= idle),
+        };
         let is_pause = |change: &Change| match change {
-            Change::Put { entry, .. } => serde_json::from_slice::<Wanted>(&entry.value)
-                .is_ok_and(|wanted| wanted.want == Want::Paused && wanted.quiet_after.is_some()),
+            Change::Put { entry, .. } => is_due(&entry.value),
             Change::Deleted { .. } | Change::Lagged => false,
         };
         let paused = async { while changes.next().await.is_some_and(|change| !is_pause(&change)) {} };
@@ -130,14 +140,14 @@ impl Client {
         let text = format!("message {number} of {}", self.mark);
         let run = fastrand::u32(..5) != 0;
         let body = json!({"role": "user", "content": [{"type": "text", "text": text}], "run": run});
-        self.is_to_run = false;
+        self.is_to_run = None;
         let call = self.caller.post(self.path("/events"), body);
         if fastrand::u32(..5) == 0 {
             // Where nobody answers nobody knows whether it is stored.
             match self.ask(&call).await {
                 Some(answer) if answer.is_for_now() => {}
                 Some(answer) if self.is_done(&call, &answer) => {
-                    self.is_to_run = run;
+                    self.is_to_run = self.now_if(run);
                     self.know(|past| past.stored.push(text));
                 }
                 _ => {}
@@ -147,7 +157,7 @@ impl Client {
         let call = call.key(Some(new_key()));
         let (answer, _) = self.insist(&call).await;
         if self.is_done(&call, &answer) {
-            self.is_to_run = run;
+            self.is_to_run = self.now_if(run);
             self.know(|past| past.stored.push(text));
             self.keep(call, answer);
         }
@@ -218,6 +228,17 @@ impl Client {
     fn is_calm_and_well(&self) -> (bool, bool) {
         let memory = self.memory.lock();
         (memory.is_calm, memory.is_well())
+    }
+
+    fn now_if(&self, is_so: bool) -> Option<Duration> {
+        is_so.then(|| self.world.now())
+    }
+
+    /// Whether all was well for a while before a time and is so since, and there is room for all.
+    fn was_well_since(&self, time: Duration) -> bool {
+        let memory = self.memory.lock();
+        let trouble = self.world.last_trouble().max(MIX.when.end);
+        memory.has_room && memory.has_places && (memory.is_calm || time > trouble + RECOVERY)
     }
 
     /// Until it is done, or refused for good; after how many times.

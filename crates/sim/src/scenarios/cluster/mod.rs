@@ -47,6 +47,7 @@ pub const MIX: Mix = Mix {
         (Kind::IsBehind, 4),
         (Kind::StoreIsAway, 2),
         (Kind::StoreIsFull, 1),
+        (Kind::NobodyServes, 2),
         (Kind::IsKilled, 6),
         (Kind::IsStopped, 5),
         (Kind::ClockJumps, 2),
@@ -58,6 +59,9 @@ const PATIENCE: Duration = Duration::from_secs(1_200);
 /// What is not wanted any more is gone after that.
 const SETTLING: Duration = Duration::from_secs(150);
 
+/// After the last trouble all parts are there again, and have seen what there is.
+const RECOVERY: Duration = Duration::from_secs(75);
+
 /// Nobody waits so long for an answer.
 const LONG: Duration = Duration::from_secs(120);
 
@@ -67,12 +71,16 @@ const HOURS: Duration = Duration::from_secs(9_000);
 /// What a sandbox may store: whatever it likes, more than it ever will, or too little.
 const QUOTAS: [Option<u64>; 4] = [None, Some(1 << 30), Some(1 << 30), Some(150 << 10)];
 
+/// After how long without use sandboxes are paused.
+const IDLE_LIMITS: [Duration; 2] = [Duration::from_secs(8), Duration::from_secs(30)];
+
 /// How a cluster is made.
 #[derive(Clone)]
 struct Plan {
     folder: PathBuf,
     policy: Policy,
     warm: usize,
+    idle_limit: Duration,
     limits: Limits,
     waiting: Waiting,
     accounts: Accounts,
@@ -111,6 +119,7 @@ fn run_in(simulation: &mut Simulation, rng: &mut Rng, folder: &Path, is_calm: bo
         folder: folder.to_owned(),
         policy,
         warm: rng.usize(..3),
+        idle_limit: IDLE_LIMITS[rng.usize(..IDLE_LIMITS.len())],
         limits,
         waiting: Waiting::new(engine.clone()),
         accounts: Accounts::with(QUOTAS[rng.usize(..QUOTAS.len())]),
@@ -183,18 +192,19 @@ fn serve(world: &World, plan: &Plan, name: String) {
         let mut dice = world.dice();
         let most = if dice.u32(..4) == 0 { 60_000 } else { 15_000 };
         let pause = Duration::from_millis(dice.u64(100..most));
-        world.after(pause, move |world| serve(world, &again, own));
+        world.after(pause.max(world.nobody_serves_for()), move |world| serve(world, &again, own));
     });
 }
 
 fn supervise(world: &World, plan: &Plan, name: String) {
     let (again, own) = (plan.clone(), name.clone());
     let (engine, warm_workers, limits) = (plan.engine.clone(), plan.warm, plan.limits);
+    let idle_limit = plan.idle_limit;
     let work = move |here: Here| async move {
         let cluster = supervisor::Cluster {
             name: "sim".to_owned(),
             warm_workers,
-            idle_limit: Some(Duration::from_secs(30)),
+            idle_limit: Some(idle_limit),
             pending_limit: supervisor::PENDING,
             limits,
             minter: Arc::new(NoCredentials),

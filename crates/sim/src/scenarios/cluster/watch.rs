@@ -7,13 +7,12 @@ use supervisor::Limits;
 use types::buckets::{ALLOCATIONS, SANDBOXES};
 use types::placement::{Allocation, Want, Wanted};
 
+use super::RECOVERY;
 use super::check::all;
 use super::engine::Engine;
 use crate::world::{Store, World};
 
 const OFTEN: Duration = Duration::from_secs(1);
-/// After the last trouble all parts are there again, and have seen what there is.
-const RECOVERY: Duration = Duration::from_secs(75);
 /// For a supervisor to see it, and to have a worker stopped or started.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Nothing that goes on then makes too many run.

@@ -53,7 +53,7 @@ impl Client {
         if !answer.is_success() || mark_of(&answer.body) != Some(&mark) || id_of(&answer) != Some(self.id) {
             self.wonder(&call, &answer);
         }
-        self.is_to_run = text.is_some();
+        self.is_to_run = self.now_if(text.is_some());
         self.go_on_as(mark, text);
         for number in 0..fastrand::u32(..3) {
             sleep(Duration::from_millis(fastrand::u64(..3_000))).await;
@@ -85,7 +85,7 @@ impl Client {
         let is_certain = (deletions, creations) == (1, 1);
         match mark_of(&made.body) {
             Some(made) if *made == mark && is_certain => {
-                self.is_to_run = false;
+                self.is_to_run = None;
                 self.go_on_as(mark, text);
             }
             Some(made) if *made == before && is_certain => self.know(|past| past.fate = Fate::Deleted),
@@ -112,7 +112,6 @@ impl Client {
     }
 
     async fn wait_for_rest(&self) {
-        let (_, is_well) = self.is_calm_and_well();
         loop {
             sleep(A_WHILE).await;
             let call = self.caller.get(self.path(""));
@@ -121,7 +120,7 @@ impl Client {
                     Some("running") => {}
                     Some("finished" | "error") => return,
                     // Who was asked to run has run, unless something else has stopped it.
-                    Some(_) if self.is_to_run && is_well => {
+                    Some(_) if self.is_to_run.is_some_and(|asked| self.was_well_since(asked)) => {
                         return self.wonder(&call, &answer.body["execution_status"]);
                     }
                     Some(_) => return,
