@@ -19,6 +19,7 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
+use ports::mutants::{self, Mutant};
 use ports::storage::Sums;
 use ports::{Extent, Result};
 use tokio::sync::Semaphore;
@@ -89,14 +90,17 @@ impl Direct {
     ) -> Result<()> {
         let (stream, subject) = (self.layout.stream(log), self.layout.subject(log));
         let filter = StreamFilter { stream: &stream, subject: &subject };
+        let pieces = store::bodies(log);
+        let bodies = StreamFilter { stream: BODY_STREAM, subject: &pieces };
+        if mutants::is(Mutant::BodiesFirst) {
+            self.clear(bodies, extent.beside, is_counted, room).await?;
+        }
         self.clear(filter, extent.last, is_counted, room).await?;
         // A log that goes on has its own weight still.
         if *room > 0 && matches!(self.streams.last(filter).await, Ok(None)) {
             *room += LOG_WEIGHT;
         }
-        let pieces = store::bodies(log);
-        let filter = StreamFilter { stream: BODY_STREAM, subject: &pieces };
-        self.clear(filter, extent.beside, is_counted, room).await
+        self.clear(bodies, extent.beside, is_counted, room).await
     }
 
     /// Does what [`Archive::truncate`] says.

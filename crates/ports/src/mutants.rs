@@ -36,12 +36,16 @@ pub enum Mutant {
     AdoptBeforeInsert,
     /// Who deletes a conversation removes whichever has its name by then.
     DeletionAgainstCreation,
+    /// What is old in a log goes before the fence is written again that is among it.
+    DropsFirst,
+    /// Bodies of records go before the records that name them.
+    BodiesFirst,
     /// As many sandboxes run as are asked for.
     EndlessRoom,
 }
 
 impl Mutant {
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 19] = [
         Self::UnfencedWriter,
         Self::DroppedAnswer,
         Self::AskedAgain,
@@ -58,6 +62,8 @@ impl Mutant {
         Self::IndexByName,
         Self::AdoptBeforeInsert,
         Self::DeletionAgainstCreation,
+        Self::DropsFirst,
+        Self::BodiesFirst,
         Self::EndlessRoom,
     ];
 }

@@ -197,6 +197,9 @@ impl LogWriter {
     pub async fn drop_front(&mut self, first_kept: Option<Seq>) -> std::result::Result<(), Trouble> {
         let fence = self.fence().map_err(Trouble::Lost)?;
         let is_last = self.last == Some(hash(&fence)) && self.log.tail(&self.id).await? == self.tail;
+        if mutants::is(Mutant::DropsFirst) {
+            self.log.truncate_before(&self.id, first_kept.unwrap_or(self.tail)).await?;
+        }
         if !is_last {
             self.store(&Batch { records: vec![fence], has_fence: true }).await?;
         }

@@ -1,6 +1,9 @@
 //! What happens in worlds: who is there, what they do, and what must be true afterwards.
 
 mod cluster;
+mod deputies;
+mod index;
+mod stores;
 mod writers;
 
 use std::sync::Arc;
@@ -19,6 +22,10 @@ use crate::world::{Simulation, World};
 pub enum Scenario {
     /// Incarnations of a worker write one log, some of them beside each other.
     Writers,
+    /// Keys and logs that several read and write, from replicas that lag behind.
+    Stores,
+    /// The indexes of gateways.
+    Index,
     /// A whole cluster with its clients.
     Cluster,
 }
@@ -36,11 +43,13 @@ pub struct Report {
 }
 
 impl Scenario {
-    pub const ALL: [Self; 2] = [Self::Writers, Self::Cluster];
+    pub const ALL: [Self; 4] = [Self::Writers, Self::Stores, Self::Index, Self::Cluster];
 
     fn mix(self) -> &'static Mix {
         match self {
             Self::Writers => &writers::MIX,
+            Self::Stores => &stores::MIX,
+            Self::Index => &index::MIX,
             Self::Cluster => &cluster::MIX,
         }
     }
@@ -70,6 +79,8 @@ impl Scenario {
         let mut simulation = Simulation::new(world);
         let mut broken = match self {
             Self::Writers => writers::run(&mut simulation, &mut rng),
+            Self::Stores => stores::run(&mut simulation, &mut rng, faults.is_empty()),
+            Self::Index => index::run(&mut simulation, &mut rng),
             Self::Cluster => cluster::run(&mut simulation, &mut rng, faults.is_empty()),
         };
         broken.append(&mut panics.lock());

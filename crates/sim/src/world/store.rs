@@ -231,6 +231,29 @@ impl Store {
         puts.collect()
     }
 
+    /// The revisions that a key of a bucket has had since a time: as it was then, and after each change. `None`: it had no value.
+    #[must_use]
+    pub fn history_of_key(&self, bucket: &str, key: &str, since: Duration) -> Vec<Option<u64>> {
+        let Some(stream) = self.streams.get(&bucket_stream(bucket)) else { return vec![None] };
+        let value = |number: u64| match stream.raw(number)?.change(bucket)? {
+            Change::Put { entry, .. } => Some(entry.revision),
+            Change::Deleted { .. } | Change::Lagged => None,
+        };
+        let history = stream.history(&subject_of(bucket, key), since).into_iter();
+        history.map(|numbers| numbers.last().copied().and_then(value)).collect()
+    }
+
+    /// The numbers of the messages that a log has had since a time: as it was then, and after each change.
+    #[must_use]
+    pub fn history_of_log(&self, log: &LogId, since: Duration) -> Vec<Vec<u64>> {
+        let histories = self.partitions().filter_map(|partition| {
+            let subject = events(partition, log);
+            let stream = self.streams.get(&stream_of(&subject))?;
+            stream.subjects.contains_key(&subject).then(|| stream.history(&subject, since))
+        });
+        histories.last().unwrap_or_else(|| vec![Vec::new()])
+    }
+
     /// What all that a sandbox stores is to be counted as.
     #[must_use]
     pub fn weight(&self, sandbox: &SandboxId) -> u64 {
@@ -268,6 +291,20 @@ impl Stream {
     fn last_of(&self, subject: &str, replica: Replica) -> Option<u64> {
         let numbers = self.subjects.get(subject)?.iter().rev().copied();
         numbers.into_iter().find(|number| self.messages.get(number).is_some_and(|kept| replica.knows(kept)))
+    }
+
+    /// The messages of a subject as they were at a time and after each change since. What has gone for longer than any replica
+    /// lags behind may be missing.
+    fn history(&self, subject: &str, since: Duration) -> Vec<Vec<u64>> {
+        let numbers = self.subjects.get(subject).into_iter().flatten();
+        let all: Vec<(u64, &Kept)> =
+            numbers.filter_map(|number| Some((*number, self.messages.get(number)?))).collect();
+        let changes = all.iter().flat_map(|(_, kept)| [Some(kept.at), kept.gone]).flatten();
+        let moments: BTreeSet<Duration> = changes.filter(|change| *change > since).chain([since]).collect();
+        let was_there = |kept: &Kept, time| Replica::AsOf(time).knows(kept);
+        let there =
+            |time| all.iter().filter(|(_, kept)| was_there(kept, time)).map(|(number, _)| *number).collect();
+        moments.into_iter().map(there).collect()
     }
 
     fn matching<'a>(&'a self, pattern: &'a str) -> Box<dyn Iterator<Item = &'a str> + 'a> {

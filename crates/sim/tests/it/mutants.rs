@@ -7,33 +7,31 @@ use crate::command::{first_failure, sim};
 
 /// Those that have to be found, each with the scenario and the seed by which it was when this was written: there the search
 /// begins. Who takes one out takes out a rule that worlds try.
-const FOUND: [(&str, &str, u32); 8] = [
-    ("UnfencedWriter", "writers", 2),
+const FOUND: [(&str, &str, u32); 19] = [
+    ("UnfencedWriter", "writers", 1),
     ("DroppedAnswer", "cluster", 1),
     ("AskedAgain", "cluster", 4),
-    ("AdoptedTail", "writers", 12),
+    ("AdoptedTail", "writers", 24),
     ("OldFailure", "cluster", 2),
     ("RunsFirst", "cluster", 1),
+    ("LostWithoutDeputies", "cluster", 1),
     ("ChargedTries", "cluster", 6),
+    ("ForeignEpochs", "writers", 2),
+    ("LastOfAny", "stores", 3),
+    ("EmptyPage", "stores", 1),
+    ("FreedKey", "cluster", 1),
+    ("PauseIgnoresCalls", "cluster", 11),
+    ("IndexByName", "index", 1),
+    ("AdoptBeforeInsert", "index", 4),
+    ("DeletionAgainstCreation", "index", 1),
+    ("DropsFirst", "writers", 45),
+    ("BodiesFirst", "stores", 1),
     ("EndlessRoom", "cluster", 2),
 ];
 
-/// Those that no world has shown yet: each is a moment that comes too seldom, or at which nobody looks.
-const UNSEEN: [&str; 9] = [
-    "LostWithoutDeputies",
-    "ForeignEpochs",
-    "LastOfAny",
-    "EmptyPage",
-    "FreedKey",
-    "PauseIgnoresCalls",
-    "IndexByName",
-    "AdoptBeforeInsert",
-    "DeletionAgainstCreation",
-];
-
 #[test]
-fn every_mutant_is_found_by_the_first_seeds_or_known_to_be_unseen() {
-    let mut listed = [FOUND.map(|(name, ..)| name).as_slice(), &UNSEEN].concat();
+fn every_mutant_is_found_by_the_first_seeds() {
+    let mut listed = FOUND.map(|(name, ..)| name.to_owned());
     let mut all = Mutant::ALL.map(|mutant| format!("{mutant:?}"));
     listed.sort_unstable();
     all.sort_unstable();

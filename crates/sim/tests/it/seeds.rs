@@ -7,6 +7,16 @@ fn what_is_promised_of_a_log_holds_in_the_worlds_of_two_thousand_seeds() {
     holds("writers", "2000");
 }
 
+#[test]
+fn what_stores_answer_was_so_in_the_worlds_of_two_thousand_seeds() {
+    holds("stores", "2000");
+}
+
+#[test]
+fn indexes_say_what_is_stored_in_the_worlds_of_a_thousand_seeds() {
+    holds("index", "1000");
+}
+
 /// Of each of them a debug build needs a second; a release build runs as many as one likes.
 #[test]
 fn what_is_promised_of_a_cluster_holds_in_the_worlds_of_a_hundred_seeds() {

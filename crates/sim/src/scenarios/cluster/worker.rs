@@ -2,22 +2,16 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use nats::Adapter;
-use ports::Ports;
 use supervisor::Instance;
-use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tools::Catalogue;
 
 use super::model::Scripted;
 use super::tool::Deed;
-use crate::world::{Here, MAX_PAYLOAD};
-
-/// Before a worker looks again for somebody who stores for it.
-const AGAIN: Duration = Duration::from_secs(1);
+use crate::scenarios::deputies::ports_of_worker;
+use crate::world::Here;
 
 pub fn work(
     instance: Instance,
@@ -28,23 +22,12 @@ pub fn work(
         Box::pin(async move {
             let config = config(&instance, &folder);
             let models = llm::Client::new(Arc::new(Scripted));
-            let Some(ports) = stop.run_until_cancelled(ports(&here, &instance)).await else { return };
+            let ports = ports_of_worker(&here, &instance.sandbox, instance.epoch);
+            let Some(ports) = stop.run_until_cancelled(ports).await else { return };
             if let Err(error) = worker::run(config, ports, models, stop).await {
                 tracing::info!(%error, "the worker ends");
             }
         })
-    }
-}
-
-/// What a worker has: a bus, and deputies for the rest. It waits until there are some.
-async fn ports(here: &Here, instance: &Instance) -> Ports {
-    loop {
-        let bus = here.ports.bus.clone();
-        match Adapter::worker(bus, MAX_PAYLOAD, &instance.sandbox, instance.epoch).await {
-            Ok(ports) => return ports,
-            Err(error) => tracing::debug!(%error, "there is nobody who stores for the worker"),
-        }
-        sleep(AGAIN).await;
     }
 }
 
