@@ -77,6 +77,7 @@ const USES: [(&str, &[&str]); 27] = [
             "nats",
             "outbound",
             "ports",
+            "readmodel",
             "supervisor",
             "telemetry",
             "testing",
