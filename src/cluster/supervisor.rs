@@ -14,6 +14,8 @@ use supervisor::drivers::docker::{self, Containers};
 use supervisor::drivers::process::{self, Processes};
 use supervisor::{CREDENTIALS_LIFETIME, Minter, NoCredentials};
 use telemetry::metrics::Metrics;
+#[cfg(feature = "kubernetes")]
+use types::buckets::ALLOCATIONS;
 use types::placement::{CommandUser, Credentials};
 use types::{Epoch, SandboxId};
 

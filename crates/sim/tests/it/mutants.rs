@@ -15,7 +15,7 @@ const FOUND: [(&str, &str, u32); 19] = [
     ("OldFailure", "cluster", 6),
     ("RunsFirst", "cluster", 1),
     ("LostWithoutDeputies", "cluster", 1),
-    ("ChargedTries", "cluster", 6),
+    ("ChargedTries", "cluster", 48),
     ("ForeignEpochs", "writers", 2),
     ("LastOfAny", "stores", 12),
     ("EmptyPage", "stores", 10),
