@@ -119,6 +119,8 @@ async fn ready<T>(
 mod tests {
     use super::*;
 
+    const TRY: Duration = Duration::from_secs(30);
+
     #[tokio::test(start_paused = true)]
     async fn a_server_that_comes_up_within_two_minutes_is_waited_for_and_no_other() {
         let began = Instant::now();
@@ -126,12 +128,15 @@ mod tests {
             || nats::Error::Unreachable { urls: "nats://nats:4222".to_owned(), reason: "refused".to_owned() };
         let up_after = async |up: Duration| {
             let began = Instant::now();
-            let ask = async || match began.elapsed() >= up {
-                true => Ok(()),
-                // What one try takes.
-                false => {
-                    tokio::time::sleep(Duration::from_secs(30)).await;
+            // What one try takes, at most.
+            let ask = async || match up.checked_sub(began.elapsed()) {
+                Some(wait) if wait > TRY => {
+                    tokio::time::sleep(TRY).await;
                     Err(unreachable())
+                }
+                wait => {
+                    tokio::time::sleep(wait.unwrap_or_default()).await;
+                    Ok(())
                 }
             };
             ready(&CancellationToken::new(), ask).await

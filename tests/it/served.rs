@@ -228,9 +228,14 @@ async fn a_server_ends_with_ours() {
     })
     .await;
     // The conversation goes on with a server of its own.
-    let events = told(&server, &id, "[[again]]").await;
-    let said = of_kind(&events, "ObservationEvent").into_iter().filter(|event| event["tool_name"] == "say");
-    assert_eq!(said.count(), 2);
+    server.client.send(&id, "[[again]]", true).await;
+    eventually("its answer", async || {
+        let events = server.client.events(&id).await;
+        let said =
+            of_kind(&events, "ObservationEvent").into_iter().filter(|event| event["tool_name"] == "say");
+        (said.count() == 2).then_some(())
+    })
+    .await;
     let second = noted(&note)[1].clone();
     assert!(is_alive(&second));
     server.terminate();

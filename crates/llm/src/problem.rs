@@ -490,7 +490,7 @@ mod tests {
             let problem = Problem::status(422, body.as_bytes());
             assert_eq!(
                 (problem.kind(), problem.is_used_up(), problem.may_retry()),
-                (FailureKind::Other, false, false),
+                (FailureKind::Refused, false, false),
                 "{body}"
             );
             assert!(!problem.into_failure("X").detail.contains("balance"));

@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use serde::Serialize;
 use serde_json::json;
 use serde_json::value::RawValue;
+use types::depth;
 
 use crate::json::without_halves;
 
@@ -25,25 +26,6 @@ pub(crate) fn tool_name(name: &str) -> Cow<'_, str> {
     let made = name.chars().map(|letter| if fits(letter) { letter } else { '_' });
     let begin = (!begins(name)).then_some('_');
     Cow::Owned(begin.into_iter().chain(made).take(LONGEST_NAME).collect())
-}
-
-/// How deep the brackets of a JSON text are.
-fn depth(text: &str) -> usize {
-    let (mut depth, mut most, mut in_text, mut escaped) = (0_usize, 0, false, false);
-    for byte in text.bytes() {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if in_text => escaped = true,
-            b'"' => in_text = !in_text,
-            b'{' | b'[' if !in_text => {
-                depth += 1;
-                most = most.max(depth);
-            }
-            b'}' | b']' if !in_text => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-    }
-    most
 }
 
 /// A JSON object, written as an object.
@@ -66,7 +48,7 @@ impl<'a> Arguments<'a> {
             }
         }
         match serde_json::from_str::<&RawValue>(written) {
-            Ok(object) if written.starts_with('{') && depth(written) <= DEEPEST => {
+            Ok(object) if written.starts_with('{') && depth(written.as_bytes()) <= DEEPEST => {
                 Self(Cow::Borrowed(object))
             }
             _ if written.is_empty() => Self::made(&json!({})),

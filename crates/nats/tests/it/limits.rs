@@ -172,6 +172,7 @@ async fn questions_that_a_worker_never_answers_leave_nothing_behind() {
     assert_eq!(nobody, Err(Error::NotFound), "at once, where nobody listens");
     let silent = async_nats::connect(server.url()).await.unwrap();
     let mut questions = silent.subscribe("mh.cmd.a.>").await.unwrap();
+    known_to_the_server(&silent).await;
     let heard = tokio::spawn(async move { while questions.next().await.is_some() {} });
     let ask = async |rounds: usize| {
         for _ in 0..rounds {
@@ -197,8 +198,7 @@ async fn a_worker_that_answers_more_often_than_it_was_asked_makes_nobody_else_re
     let mut changes = ports.bus.subscribe("others", None).await.unwrap();
     let eager = async_nats::connect(server.url()).await.unwrap();
     let mut questions = eager.subscribe("mh.cmd.a.*.1").await.unwrap();
-    // Answered once the server knows the subscription: a flush says only that it was sent.
-    assert!(eager.request("nobody", "".into()).await.is_err());
+    known_to_the_server(&eager).await;
     let mut asking = pin!(ports.bus.request("mh.cmd.a.git.1", Parcel::json("{}"), PATIENCE));
     // As on a busy machine: who waits for the answer does not come to run meanwhile.
     assert!(poll!(asking.as_mut()).is_pending());
@@ -212,6 +212,11 @@ async fn a_worker_that_answers_more_often_than_it_was_asked_makes_nobody_else_re
     let more = tokio::time::timeout(Duration::from_millis(500), changes.next()).await;
     assert!(more.is_err(), "{more:?}");
     assert_eq!(asking.await, Ok(Parcel::default()));
+}
+
+/// Waits until the server knows the client's subscriptions, as it answers in order: a flush says only that they were sent.
+async fn known_to_the_server(client: &async_nats::Client) {
+    assert!(client.request("nobody", "".into()).await.is_err());
 }
 
 fn resident_bytes() -> usize {
