@@ -50,11 +50,11 @@ impl Index {
                     tokio::time::sleep(DELETING).await;
                 }
                 let stored = Versioned { value: record.clone(), revision };
-                return Ok(Created::New(self.adopt(Sighting::of(stored)?).await?));
+                return Ok(Created::New(self.take_in(Sighting::of(stored)?).await?));
             }
             // What is known here may have been deleted elsewhere.
             if let Some(stored) = records.get(&key).await? {
-                return Ok(Created::Existing(self.adopt(Sighting::of(stored)?).await?));
+                return Ok(Created::Existing(self.take_in(Sighting::of(stored)?).await?));
             }
         }
         Err(Error::Unavailable("the conversation comes and goes".to_owned()))
@@ -77,9 +77,7 @@ impl Index {
             return Ok(None);
         }
         let Some(stored) = self.records().get(&id.hex()).await? else { return Ok(None) };
-        self.adopt(Sighting::of(stored)?).await?;
-        // It may have been deleted before it was in, and nobody tells of that a second time.
-        self.bring_in_line(id, Wish::RECORD);
+        self.take_in(Sighting::of(stored)?).await?;
         Ok(self.get(tenant, id))
     }
 
@@ -160,7 +158,7 @@ impl Index {
         };
         let stored = self.records().change(&id.hex(), change).await?.ok_or(Error::NotFound)?;
         if is_changed {
-            self.adopt(Sighting::of(stored)?).await?;
+            self.take_in(Sighting::of(stored)?).await?;
         }
         Ok(())
     }
@@ -264,6 +262,18 @@ impl Index {
             log.remove(&snapshots, kept),
         )?;
         Ok(true)
+    }
+
+    /// Takes in a record that was read or written here, and not because it was told that it has changed. Of a conversation that
+    /// was not known it looks once more: it may have been deleted before it was in, and nobody tells of that a second time.
+    async fn take_in(&self, seen: Sighting) -> ports::Result<Arc<ConversationState>> {
+        let id = seen.record.id;
+        let is_known = self.any(id).is_some_and(|known| known.is_of(&seen.record));
+        let entry = self.adopt(seen).await?;
+        if !is_known {
+            self.bring_in_line(id, Wish::RECORD);
+        }
+        Ok(entry)
     }
 
     /// Takes in a stored record: a new conversation, or a newer record of a known one.

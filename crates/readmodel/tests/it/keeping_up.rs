@@ -1,7 +1,8 @@
 //! The index keeps up: what is late holds up nothing that is fresh, and nothing is missed.
 
-use manyhands_readmodel::index::{ConversationState, Index};
+use manyhands_readmodel::index::{ConversationState, Created, Index};
 use ports::Expect;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use types::buckets::{CONVERSATIONS, PROJECTIONS};
@@ -206,23 +207,40 @@ async fn what_another_gateway_has_made_is_found_before_this_one_is_told() {
     assert_eq!(world.index.count(&made.tenant, None), 1);
 }
 
-#[tokio::test]
-async fn what_another_gateway_has_deleted_while_it_was_looked_for_is_not_kept() {
+/// A conversation is read before it is shown; it goes while it is read for who comes upon it.
+async fn goes_while_it_is_read(come_upon: impl FnOnce(Index, ConversationRecord) -> JoinHandle<()>) {
     let world = World::start().await;
     world.buckets.be_silent(true);
     let made = record(&SandboxId::shared());
     made_elsewhere(&world, &made).await;
     let log = LogId::conversation(&made.sandbox, made.id);
-    // It is read before it is shown, and meanwhile it goes.
     world.logs.stick(&log);
-    let index = world.index.clone();
-    let (tenant, id) = (made.tenant.clone(), made.id);
-    let finding = tokio::spawn(async move { index.find(&tenant, id).await });
+    let coming = come_upon(world.index.clone(), made.clone());
     world.logs.until_asked(&log, |(pages, tails)| pages + tails > 0).await;
     world.ports.kv.delete(CONVERSATIONS, &made.id.hex(), Expect::Anything).await.unwrap();
     world.logs.release(&log);
-    finding.await.unwrap().unwrap();
+    coming.await.unwrap();
     until("it is gone", || world.index.any(made.id).is_none().then_some(())).await;
+}
+
+#[tokio::test]
+async fn what_another_gateway_has_deleted_while_it_was_looked_for_is_not_kept() {
+    goes_while_it_is_read(|index, made| {
+        tokio::spawn(async move {
+            index.find(&made.tenant, made.id).await.unwrap();
+        })
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_another_gateway_has_deleted_while_its_id_was_asked_for_is_not_kept() {
+    goes_while_it_is_read(|index, made| {
+        tokio::spawn(async move {
+            let Created::Existing(_) = index.create(&made).await.unwrap() else { panic!("it is there") };
+        })
+    })
+    .await;
 }
 
 /// A gateway of the release before runs beside this one for a while.
