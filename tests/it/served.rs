@@ -216,9 +216,9 @@ async fn a_call_of_a_server_is_interrupted_at_once_and_the_server_is_told() {
 
 #[tokio::test]
 async fn a_server_ends_with_ours() {
-    let say = || vec![Turn::call("1", "say", json!({"what": "x"})), Turn::finish("done")];
-    let scripts = vec![Script::new("[[mcp]]", say()), Script::new("[[again]]", say())];
-    let (model, server) = (Model::start(0, scripts).await.unwrap(), Start::new(BINARY).start());
+    let say = |id: &str| [Turn::call(id, "say", json!({"what": "x"})), Turn::finish("done")];
+    let turns = [say("1"), say("2")].into_iter().flatten().collect();
+    let (model, server) = (scripted(turns).await, Start::new(BINARY).start());
     let note = server.folder().join("note");
     let id = created(&server, &model, servers(&note)).await;
     told(&server, &id, "[[mcp]]").await;
@@ -228,7 +228,7 @@ async fn a_server_ends_with_ours() {
     })
     .await;
     // The conversation goes on with a server of its own.
-    server.client.send(&id, "[[again]]", true).await;
+    server.client.send(&id, "again", true).await;
     eventually("its answer", async || {
         let events = server.client.events(&id).await;
         let said =
