@@ -56,8 +56,19 @@ pub async fn once(State(idempotency): State<Idempotency>, request: Request, next
 async fn answer_once(idempotency: &Idempotency, request: Request, next: Next) -> ApiResult<Response> {
     let Some(key) = call::key(&request)? else { return Ok(next.run(request).await) };
     let (call, request) = Call::read(idempotency.json_limit.0, &key, request).await?;
+    // Goes on to its end also when the client does not wait for it: a claim is never left to nobody.
+    let answering = claim_and_perform(idempotency.clone(), call, request, next);
+    idempotency.tasks.spawn(answering.in_current_span()).await.map_err(ApiError::internal)?
+}
+
+async fn claim_and_perform(
+    idempotency: Idempotency,
+    call: Call,
+    request: Request,
+    next: Next,
+) -> ApiResult<Response> {
     match claim(&idempotency.kv, &idempotency.met, &call.name, &call.fingerprint).await? {
-        Claimed::Mine(claim) => perform(&idempotency.tasks, claim, call, request, next).await,
+        Claimed::Mine(claim) => perform(claim, call, request, next).await,
         Claimed::Answered(answer) => Ok(answer.replayed()),
         Claimed::UnderWay => {
             let busy = ApiError::new(StatusCode::CONFLICT, "A call with this Idempotency-Key is under way");
@@ -71,24 +82,14 @@ async fn answer_once(idempotency: &Idempotency, request: Request, next: Next) ->
     }
 }
 
-/// Goes on to its end also when the client does not wait for it.
-async fn perform(
-    tasks: &Tasks,
-    mut claim: Claim,
-    call: Call,
-    mut request: Request,
-    next: Next,
-) -> ApiResult<Response> {
+async fn perform(mut claim: Claim, call: Call, mut request: Request, next: Next) -> ApiResult<Response> {
     request.extensions_mut().insert(claim.attempt());
-    let performing = async move {
-        let acting = AssertUnwindSafe(next.run(request)).catch_unwind();
-        let response = tokio::select! {
-            outcome = acting => outcome.unwrap_or_else(|panic| failure(&panic_text(panic.as_ref()))),
-            never = claim.keep() => match never {},
-        };
-        settle(claim, &call, response).await
+    let acting = AssertUnwindSafe(next.run(request)).catch_unwind();
+    let response = tokio::select! {
+        outcome = acting => outcome.unwrap_or_else(|panic| failure(&panic_text(panic.as_ref()))),
+        never = claim.keep() => match never {},
     };
-    tasks.spawn(performing.in_current_span()).await.map_err(ApiError::internal)?
+    settle(claim, &call, response).await
 }
 
 /// Stores the answer where it is worth it, and gives it on. Of a long one no more is read than is kept of any.
