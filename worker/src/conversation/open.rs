@@ -48,9 +48,10 @@ pub(super) async fn open(
         Ok(read) => read,
         Err(fault) => return Err((fault, kept)),
     };
+    let wanted = Wanted::of(&config, &copy.working_dir);
     let kept = match kept {
         Some(kept) => kept,
-        None => furnish(shared, &copy, &config).map_err(|fault| (fault, None))?,
+        None => furnish(shared, &copy, &config, wanted.is_nothing()).map_err(|fault| (fault, None))?,
     };
     kept.secrets.remember(copy.past_secrets.clone()).await;
     kept.secrets.add(copy.secrets.clone()).await;
@@ -63,7 +64,6 @@ pub(super) async fn open(
     let snapshot_at = replay.snapshot_at;
     let unnamed = copy.autotitle && copy.title.is_none();
     let wants_title = (unnamed && !replay.past.has_messages()).then(|| TitleWish::of(&copy));
-    let wanted = Wanted::of(&config, &copy.working_dir);
     let agent = Agent::new(Setup {
         vision: llm::supports_vision(&config.llm),
         copy,
@@ -112,7 +112,13 @@ pub(super) async fn record(shared: &Shared, id: ConversationId) -> Result<Workin
     opened.await.map(|(copy, _)| copy)
 }
 
-fn furnish(shared: &Shared, copy: &WorkingCopy, config: &AgentConfig) -> Result<KeptShell, Fault> {
+/// `is_equipped`: there are no tools beside those that are made here.
+fn furnish(
+    shared: &Shared,
+    copy: &WorkingCopy,
+    config: &AgentConfig,
+    is_equipped: bool,
+) -> Result<KeptShell, Fault> {
     let persistence_dir = if copy.persistence_dir.is_empty() {
         shared.config.observations_root.join(copy.conversation.hex())
     } else {
@@ -133,7 +139,6 @@ fn furnish(shared: &Shared, copy: &WorkingCopy, config: &AgentConfig) -> Result<
     let catalogue = &shared.config.catalogue;
     let tools = ToolSet::new(catalogue, &config.tools, &config.include_default_tools, &context)
         .map_err(|error| invalid(error.to_string()))?;
-    let is_equipped = Wanted::of(config, &copy.working_dir).is_nothing();
     Ok(KeptShell { tools: Arc::new(tools), secrets, is_equipped, _busy: None })
 }
 
